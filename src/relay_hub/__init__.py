@@ -1,0 +1,1 @@
+"""The relay hub: an HTTP and websocket API over a durable store."""

@@ -1,0 +1,1 @@
+"""The Codex adapter: live sessions of Codex as agents on the relay."""
