@@ -1,0 +1,87 @@
+"""What `on_event` observers see, after the fact."""
+
+from __future__ import annotations
+
+from relay_core.messages import AgentId, DeliveryId, MessageId, Struct, TurnStatus
+
+
+class RelayEvent(Struct, tag_field="type"):
+    """Something that happened in this host; `at_ms` is milliseconds since the Unix epoch."""
+
+    at_ms: int
+    agent_id: AgentId
+
+
+class Registered(RelayEvent, tag="registered"):
+    """A session registered, or registered again."""
+
+    epoch: int
+
+
+class Arrived(RelayEvent, tag="arrived"):
+    """A delivery reached this host."""
+
+    delivery_id: DeliveryId
+    message_id: MessageId
+
+
+class WasHeld(RelayEvent, tag="held"):
+    """A delivery is kept for later."""
+
+    delivery_id: DeliveryId
+    message_id: MessageId
+    reason: str
+    until_ms: int | None = None
+
+
+class WasSkipped(RelayEvent, tag="skipped"):
+    """A delivery will not be shown to this session."""
+
+    delivery_id: DeliveryId
+    message_id: MessageId
+    reason: str
+
+
+class Delivered(RelayEvent, tag="delivered"):
+    """The session's own history shows the message."""
+
+    delivery_id: DeliveryId
+    message_id: MessageId
+    turn_id: str | None = None
+
+
+class TurnEnded(RelayEvent, tag="turn_ended"):
+    """A turn that carried deliveries ended."""
+
+    turn_id: str
+    status: TurnStatus
+    message_ids: tuple[MessageId, ...] = ()
+
+
+class ReplySent(RelayEvent, tag="reply_sent"):
+    """An agent's answer went out."""
+
+    message_id: MessageId
+    reply_to: MessageId
+
+
+class Fenced(RelayEvent, tag="fenced"):
+    """Another instance took this agent over; this host stopped acting for it."""
+
+    epoch: int
+
+
+class AttemptFailedEvent(RelayEvent, tag="attempt_failed"):
+    """An agent refused an input."""
+
+    delivery_id: DeliveryId
+    message_id: MessageId
+    reason: str
+
+
+class PluginFailed(RelayEvent, tag="plugin_failed"):
+    """A plugin raised, hung or answered with the wrong type; the built-in answer was used."""
+
+    plugin: str
+    hook: str
+    detail: str

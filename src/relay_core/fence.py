@@ -1,0 +1,102 @@
+"""The fence round every peer's text, so that it can never look like the user's or like ours.
+
+Each message of a prompt stands between two lines that carry the same random id. Header values are JSON
+strings on one line; every line of the body is prefixed; characters that could move a terminal, hide or
+reorder text are made visible. What is inside can therefore not close the fence, forge a header or add a
+message. `parse` reads back exactly what `fenced` was given.
+"""
+
+# Rule: pure. The fence's id comes in as an argument; it must be unguessable (128 random bits).
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+import msgspec
+
+from relay_core.errors import WireError
+from relay_core.messages import MessageId, Part, Prompt
+
+OPEN = "┌─ relay message"
+CLOSE = "└─ end of relay message"
+BAR = "│ "
+_BARE_BAR = BAR.rstrip()
+_NAME = re.compile(r"[A-Za-z][A-Za-z -]{0,39}")
+_VISIBLE = re.compile(r"⟦U\+([0-9A-F]{4,6})⟧")
+_HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+def fence(prompt: Prompt, fence_id: str) -> str:
+    """Render a prompt: its header, each part inside the fence, its footer."""
+    blocks = [visible(prompt.header)] if prompt.header else []
+    blocks += [_fenced(part, fence_id) for part in prompt.parts]
+    blocks += [visible(prompt.footer)] if prompt.footer else []
+    return "\n\n".join(blocks)
+
+
+def parse(text: str, fence_id: str) -> tuple[Part, ...]:
+    """Read back the parts that were rendered with this fence; WireError where the fence is broken."""
+    parts: list[Part] = []
+    block: list[str] | None = None
+    opening, closing = f"{OPEN} {fence_id} ", f"{CLOSE} {fence_id}"
+    number = 0
+    for line in text.split("\n"):
+        if block is None:
+            if line.startswith(opening):
+                block, number = [], int(line.removeprefix(opening))
+        elif line == closing:
+            parts.append(_part(number, block))
+            block = None
+        elif line.startswith(_BARE_BAR):
+            block.append(line.removeprefix(BAR) if line.startswith(BAR) else "")
+        else:
+            raise WireError("a line inside the fence has no bar")
+    if block is not None:
+        raise WireError("the fence was never closed")
+    return tuple(parts)
+
+
+def visible(text: str) -> str:
+    """Replace every control, format and private character but newline and tab by its visible name."""
+    return "".join(map(_shown, text))
+
+
+def _shown(char: str) -> str:
+    if char in "\n\t":
+        return char
+    if char == "⟦" or unicodedata.category(char) in _HIDDEN_CATEGORIES:
+        return f"⟦U+{ord(char):04X}⟧"
+    return char
+
+
+def _hidden(text: str) -> str:
+    return _VISIBLE.sub(lambda match: chr(int(match[1], 16)), text)
+
+
+def _fenced(part: Part, fence_id: str) -> str:
+    lines = [f"{OPEN} {fence_id} {part.message_id}"]
+    for name, value in part.header:
+        if not _NAME.fullmatch(name):
+            raise WireError(f"{name!r} is no header name")
+        lines.append(f"{BAR}{name}: {visible(msgspec.json.encode(value).decode())}")
+    lines.append(_BARE_BAR)
+    lines += [f"{BAR}{line}" for line in visible(part.body).split("\n")]
+    lines.append(f"{CLOSE} {fence_id}")
+    return "\n".join(lines)
+
+
+def _part(number: int, block: list[str]) -> Part:
+    if "" not in block:
+        raise WireError("a fenced message has no line between header and body")
+    gap = block.index("")
+    header = tuple(_field(line) for line in block[:gap])
+    body = _hidden("\n".join(block[gap + 1 :]))
+    return Part(message_id=MessageId(number), header=header, body=body)
+
+
+def _field(line: str) -> tuple[str, str]:
+    name, colon, value = line.partition(": ")
+    if not colon:
+        raise WireError("a header line has no colon")
+    return name, msgspec.json.decode(_hidden(value), type=str)

@@ -1,0 +1,282 @@
+"""The bodies of the hub's API, one Struct each: what `hub_client` sends and the hub decodes.
+
+Names on the wire are camelCase. Unknown fields are ignored. Times are milliseconds since the Unix epoch
+by the hub's clock.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from relay_core.messages import (
+    AgentId,
+    AttemptId,
+    ClaimState,
+    Delivery,
+    DeliveryId,
+    DeliveryState,
+    Message,
+    MessageId,
+    Offer,
+    Struct,
+    TurnStatus,
+)
+from relay_core.sessions import Agent
+
+API_VERSION = 1
+
+USER_HEADER = "X-Agent-Relay-Token"
+"""The seed's header; `Authorization: Bearer` works as well."""
+
+
+class Fence(Struct):
+    """Who is acting: refused with 409 `stale_epoch` when another instance has registered since.
+
+    A missing epoch where one is required is 428 `epoch_required`.
+    """
+
+    agent_id: AgentId
+    instance_id: str | None = None
+    epoch: int | None = None
+
+
+class RegisterRequest(Struct):
+    """POST /api/agents. `meta` may hold `threadId`, `channels`, `approvalMode`, `cwd`, `model`."""
+
+    id: AgentId
+    name: str | None = None
+    label: str | None = None
+    machine: str | None = None
+    rig: str | None = None
+    tags: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ()
+    status: str = "online"
+    instance_id: str | None = None
+    adapter: str | None = None
+    meta: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class HeartbeatRequest(Struct):
+    """POST /api/agents/{id}/heartbeat. The rest of what a session shows of itself may ride along."""
+
+    instance_id: str | None = None
+    epoch: int | None = None
+    waiting: str | None = None
+    unattended: bool | None = None
+    last_user_turn_ms: int | None = None
+
+
+class StatusRequest(Struct):
+    """PATCH /api/agents/{id}/status: `online`, `idle`, `busy`, `offline` or a word of the client's."""
+
+    status: str
+    instance_id: str | None = None
+    epoch: int | None = None
+
+
+class ReadyRequest(Struct):
+    """PATCH /api/agents/{id}/ready."""
+
+    ready: bool
+    instance_id: str | None = None
+    epoch: int | None = None
+
+
+class AgentPatch(Struct):
+    """PATCH /api/agents/{id}: what a person may change."""
+
+    label: str | None = None
+    tags: tuple[str, ...] | None = None
+
+
+class AgentList(Struct):
+    """GET /api/agents?page=1 style answer used by our own client; the bare route answers an array."""
+
+    agents: tuple[Agent, ...]
+
+
+class SendRequest(Struct):
+    """POST /api/messages. `from` may be left out with the user token: then it is `operator`."""
+
+    to: str
+    body: str
+    from_: AgentId | None = msgspec.field(name="from", default=None)
+    channel: str | None = None
+    subject: str | None = None
+    reply_to: MessageId | None = None
+    claimable: bool = False
+    urgent: bool = False
+    type: str | None = None
+    ttl_ms: int | None = None
+    instance_id: str | None = None
+    epoch: int | None = None
+    meta: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class SentDelivery(Struct):
+    """One recipient of a send; `away` when no host serves it now."""
+
+    id: DeliveryId
+    agent_id: AgentId
+    state: DeliveryState
+    away: bool
+
+
+class SendResponse(Struct):
+    """201 of POST /api/messages: committed."""
+
+    id: MessageId
+    deliveries: tuple[SentDelivery, ...]
+
+
+class MessageView(Message):
+    """GET /api/messages/{id}: the message and where each of its deliveries stands."""
+
+    deliveries: tuple[Delivery, ...] = ()
+
+
+class OfferList(Struct):
+    """GET /api/agents/{id}/deliveries: what is open for one agent, oldest first."""
+
+    offers: tuple[Offer, ...]
+
+
+class AttemptRequest(Struct):
+    """POST /api/attempts, before an injection.
+
+    409 `attempt_open` when a delivery has an unresolved attempt, 409 `not_waiting` when one is no longer
+    waiting, 409 `stale_claim` when a claim was lost; `deliveryIds` in the error names them, and nothing
+    was recorded.
+    """
+
+    attempt_id: AttemptId
+    agent_id: AgentId
+    thread_id: str
+    delivery_ids: tuple[DeliveryId, ...]
+    instance_id: str | None = None
+    epoch: int | None = None
+
+
+class Outcome(Struct):
+    """POST /api/attempts/{id}/outcome, one transaction for all its deliveries.
+
+    `outcome` is `delivered`, `absent` or `failed`. `crashed` says that the agent died right after the
+    hand-over, `permanent` that it would refuse the same again.
+    """
+
+    outcome: str
+    turn_id: str | None = None
+    reason: str | None = None
+    crashed: bool = False
+    permanent: bool = False
+    agent_id: AgentId | None = None
+    instance_id: str | None = None
+    epoch: int | None = None
+
+
+class TurnReport(Struct):
+    """POST /api/attempts/{id}/turn: how the turn that carried an attempt ended."""
+
+    turn_id: str
+    status: TurnStatus
+    final_text: str | None = None
+    agent_id: AgentId | None = None
+    instance_id: str | None = None
+    epoch: int | None = None
+
+
+class VerdictRequest(Struct):
+    """POST /api/deliveries/{id}/verdict: `state` is `held`, `skipped` or `queued` (released)."""
+
+    state: DeliveryState
+    reason: str | None = None
+    until: int | None = None
+    agent_id: AgentId | None = None
+    instance_id: str | None = None
+    epoch: int | None = None
+
+
+class ClaimRequest(Struct):
+    """POST /api/messages/{id}/claim[/renew|complete|fail|release]; `token` is checked when present."""
+
+    agent_id: AgentId
+    instance_id: str | None = None
+    epoch: int | None = None
+    token: int | None = None
+    result: str | None = None
+
+
+class Claim(Struct):
+    """Where a claim stands; `token` only grows, with each claim, renewal and completion."""
+
+    message_id: MessageId
+    state: ClaimState
+    token: int
+    agent_id: AgentId | None = None
+    until_ms: int | None = None
+    lapses: int = 0
+    result: str | None = None
+
+
+class MessagePatch(Struct):
+    """PATCH /api/messages/{id}: the recipient has read it by itself."""
+
+    read_by: AgentId
+
+
+class Cursor(Struct):
+    """GET /api/messages/cursor."""
+
+    latest_id: int
+
+
+class ErrorBody(Struct):
+    """Every error of the hub: a stable word, a line for people, what mends it."""
+
+    code: str
+    detail: str
+    fix: str | None = None
+    delivery_ids: tuple[DeliveryId, ...] | None = None
+
+
+class Served(Struct):
+    """One agent that a host serves on its stream."""
+
+    id: AgentId
+    instance_id: str
+    epoch: int
+
+
+class ServeFrame(Struct, tag="serve", tag_field="type"):
+    """From the host: these agents are served on this connection; replaces the former list."""
+
+    agents: tuple[Served, ...]
+
+
+class MailFrame(Struct, tag="mail", tag_field="type"):
+    """From the hub: a hint that there is something to fetch, up to this message."""
+
+    agent_id: AgentId
+    up_to: int
+
+
+class ReceiptFrame(Struct, tag="receipt", tag_field="type"):
+    """From the hub: a delivery of a message that a served agent (or the user) sent has changed."""
+
+    message_id: MessageId
+    delivery_id: DeliveryId
+    agent_id: AgentId
+    state: DeliveryState
+    reason: str | None = None
+    sender: AgentId | None = None
+
+
+class FencedFrame(Struct, tag="fenced", tag_field="type"):
+    """From the hub: another instance took this agent over; this epoch is the new one."""
+
+    agent_id: AgentId
+    epoch: int
+
+
+StreamFrame = MailFrame | ReceiptFrame | FencedFrame
+"""What the hub sends on the stream; other types are ignored."""

@@ -1,0 +1,277 @@
+"""The way to a hub over HTTP and one websocket: the only file that knows the hub's wire."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from typing import Self, TypeVar
+from urllib.parse import quote, urlsplit
+
+import httpx
+import msgspec
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidStatus, WebSocketException
+
+from relay_core.errors import HubRefused, HubUnreachable, SettingsError, StaleEpoch, WireError
+from relay_core.hub_api import (
+    AgentPatch,
+    AttemptRequest,
+    Claim,
+    ClaimRequest,
+    ErrorBody,
+    Fence,
+    HeartbeatRequest,
+    MessageView,
+    OfferList,
+    Outcome,
+    ReadyRequest,
+    RegisterRequest,
+    SendRequest,
+    SendResponse,
+    Served,
+    ServeFrame,
+    StatusRequest,
+    StreamFrame,
+    TurnReport,
+    VerdictRequest,
+)
+from relay_core.messages import (
+    AgentId,
+    Attempt,
+    AttemptId,
+    Delivery,
+    DeliveryId,
+    Message,
+    MessageId,
+    Offer,
+)
+from relay_core.sessions import Agent
+
+CALL_TIMEOUT_S = 10.0
+STREAM_LIMIT = 1024 * 1024
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+T = TypeVar("T")
+
+
+def check_url(url: str) -> str:
+    """Check a hub's address and return it without its trailing slash.
+
+    A plain http address must be loopback, so that the token never crosses a network in the clear.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise SettingsError(f"{url!r} is no address: {error}") from error
+    plain = parts.path in {"", "/"} and not (parts.query or parts.fragment or parts.username)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not plain or port == 0:
+        raise SettingsError(f"{url!r} is no hub address", fix="use http://127.0.0.1:4850")
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+        raise SettingsError(f"{url!r} would send the token in the clear", fix="use https://")
+    return url.rstrip("/")
+
+
+class HubClient:
+    """Asks one hub; implements `relay_core.ports.HubPort`.
+
+    Open it with `async with`. Environment proxies are ignored. Every call has a time limit and raises
+    HubUnreachable, HubRefused, StaleEpoch or WireError.
+    """
+
+    def __init__(self, url: str, token: str, *, timeout_s: float = CALL_TIMEOUT_S) -> None:
+        self.url = check_url(url)
+        self._token = token
+        self._http = httpx.AsyncClient(
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=timeout_s,
+            trust_env=False,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    # What a sidecar asks -------------------------------------------------------------------------
+
+    async def register(self, request: RegisterRequest) -> Agent:
+        return await self._ask("POST", "/api/agents", request, Agent)
+
+    async def heartbeat(self, agent_id: AgentId, request: HeartbeatRequest) -> None:
+        await self._tell("POST", f"/api/agents/{_part(agent_id)}/heartbeat", request)
+
+    async def set_status(self, fence: Fence, status: str) -> None:
+        body = StatusRequest(status=status, instance_id=fence.instance_id, epoch=fence.epoch)
+        await self._tell("PATCH", f"/api/agents/{_part(fence.agent_id)}/status", body)
+
+    async def set_ready(self, fence: Fence, ready: bool) -> None:  # noqa: FBT001 - as on the wire
+        body = ReadyRequest(ready=ready, instance_id=fence.instance_id, epoch=fence.epoch)
+        await self._tell("PATCH", f"/api/agents/{_part(fence.agent_id)}/ready", body)
+
+    async def offers(self, fence: Fence) -> tuple[Offer, ...]:
+        path = f"/api/agents/{_part(fence.agent_id)}/deliveries"
+        return (await self._ask("GET", path, None, OfferList)).offers
+
+    async def record_attempt(self, request: AttemptRequest) -> Attempt:
+        return await self._ask("POST", "/api/attempts", request, Attempt)
+
+    async def report_outcome(self, attempt_id: AttemptId, outcome: Outcome) -> None:
+        await self._tell("POST", f"/api/attempts/{_part(attempt_id)}/outcome", outcome)
+
+    async def report_turn(self, attempt_id: AttemptId, report: TurnReport) -> None:
+        await self._tell("POST", f"/api/attempts/{_part(attempt_id)}/turn", report)
+
+    async def give_verdict(self, delivery_id: DeliveryId, verdict: VerdictRequest) -> None:
+        await self._tell("POST", f"/api/deliveries/{delivery_id}/verdict", verdict)
+
+    async def annotate(
+        self, delivery_id: DeliveryId, fence: Fence, annotations: Mapping[str, msgspec.Raw]
+    ) -> None:
+        del fence  # annotations are the user's own; the hub checks the token
+        path = f"/api/deliveries/{delivery_id}/annotations"
+        await self._tell("POST", path, dict(annotations))
+
+    async def claim(self, message_id: MessageId, request: ClaimRequest) -> Claim:
+        return await self._ask("POST", f"/api/messages/{message_id}/claim", request, Claim)
+
+    async def renew(self, message_id: MessageId, request: ClaimRequest) -> Claim:
+        return await self._ask("POST", f"/api/messages/{message_id}/claim/renew", request, Claim)
+
+    async def send(
+        self, request: SendRequest, *, idempotency_key: str | None = None
+    ) -> SendResponse:
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        return await self._ask("POST", "/api/messages", request, SendResponse, headers=headers)
+
+    async def open_stream(self) -> SocketStream:
+        """Open the push connection."""
+        url = "ws" + self.url.removeprefix("http") + "/api/stream"
+        try:
+            socket = await connect(
+                url,
+                additional_headers={"Authorization": f"Bearer {self._token}"},
+                compression=None,
+                proxy=None,
+                max_size=STREAM_LIMIT,
+                open_timeout=CALL_TIMEOUT_S,
+                close_timeout=1,
+            )
+        except InvalidStatus as error:
+            status = error.response.status_code
+            raise HubRefused(
+                status, "stream_refused", f"the hub refused the stream: {status}"
+            ) from error
+        except (OSError, TimeoutError, WebSocketException) as error:
+            raise HubUnreachable(f"no hub answers at {self.url}", fix="agent-relay up") from error
+        return SocketStream(socket)
+
+    # What readers ask ----------------------------------------------------------------------------
+
+    async def agents(self) -> tuple[Agent, ...]:
+        """List every agent."""
+        return await self._ask("GET", "/api/agents", None, tuple[Agent, ...])
+
+    async def agent(self, agent_id: str) -> Agent:
+        """Show one agent."""
+        return await self._ask("GET", f"/api/agents/{_part(agent_id)}", None, Agent)
+
+    async def change_agent(self, agent_id: str, patch: AgentPatch) -> Agent:
+        """Change what a person may change of an agent."""
+        return await self._ask("PATCH", f"/api/agents/{_part(agent_id)}", patch, Agent)
+
+    async def message(self, message_id: int) -> MessageView:
+        """Show a message and where its deliveries stand."""
+        return await self._ask("GET", f"/api/messages/{message_id}", None, MessageView)
+
+    async def inbox(self, agent_id: str, *, since: int = 0) -> tuple[Message, ...]:
+        """List the messages for an agent after a message id."""
+        path = f"/api/messages?for={_part(agent_id)}&since={since}"
+        return await self._ask("GET", path, None, tuple[Message, ...])
+
+    async def deliveries(self, agent_id: str) -> tuple[Delivery, ...]:
+        """List an agent's open deliveries."""
+        path = f"/api/agents/{_part(agent_id)}/deliveries"
+        offers = (await self._ask("GET", path, None, OfferList)).offers
+        return tuple(offer.delivery for offer in offers)
+
+    # The wire ------------------------------------------------------------------------------------
+
+    async def _tell(self, method: str, path: str, body: object) -> None:
+        await self._ask(method, path, body, msgspec.Raw)
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        body: object,
+        kind: type[T],
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> T:
+        content = None if body is None else msgspec.json.encode(body)
+        typed = {"Content-Type": "application/json", **(headers or {})} if content else headers
+        try:
+            response = await self._http.request(method, path, content=content, headers=typed)
+        except httpx.TransportError as error:
+            raise HubUnreachable(f"no hub answers at {self.url}", fix="agent-relay up") from error
+        if response.is_error:
+            raise _refusal(response)
+        try:
+            return msgspec.json.decode(response.content or b"null", type=kind)
+        except msgspec.DecodeError as error:
+            raise WireError(
+                f"the hub's answer to {method} {path} cannot be read: {error}"
+            ) from error
+
+
+class SocketStream:
+    """The push connection of one host; implements `relay_core.ports.HubStream`."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self._socket = socket
+
+    async def serve(self, agents: tuple[Served, ...]) -> None:
+        try:
+            await self._socket.send(msgspec.json.encode(ServeFrame(agents=agents)).decode())
+        except WebSocketException as error:
+            raise HubUnreachable("the hub's stream broke") from error
+
+    async def frames(self) -> AsyncIterator[StreamFrame]:
+        """Yield what is pushed; frames of an unknown type are passed over."""
+        decoder = msgspec.json.Decoder(StreamFrame)
+        with contextlib.suppress(WebSocketException):
+            async for text in self._socket:
+                with contextlib.suppress(msgspec.ValidationError):
+                    yield decoder.decode(text)
+
+    async def close(self) -> None:
+        await self._socket.close()
+
+
+def _refusal(response: httpx.Response) -> HubRefused:
+    try:
+        body = msgspec.json.decode(response.content, type=ErrorBody)
+    except msgspec.DecodeError:
+        body = ErrorBody(code="http_error", detail=f"the hub answered {response.status_code}")
+    if body.code == "stale_epoch":
+        return StaleEpoch(body.detail)
+    seconds = response.headers.get("Retry-After", "")
+    return HubRefused(
+        response.status_code,
+        body.code,
+        body.detail,
+        fix=body.fix,
+        retry_after_s=int(seconds) if seconds.isdecimal() else None,
+        delivery_ids=body.delivery_ids or (),
+    )
+
+
+def _part(value: str) -> str:
+    return quote(value, safe="")

@@ -1,0 +1,192 @@
+"""What travels: messages, their deliveries, and the text that an agent is shown."""
+
+from __future__ import annotations
+
+import enum
+from typing import NewType, dataclass_transform
+
+import msgspec
+
+MessageId = NewType("MessageId", int)
+"""A message's number, given by the hub, growing."""
+
+DeliveryId = NewType("DeliveryId", int)
+"""One message on its way to one recipient."""
+
+AttemptId = NewType("AttemptId", str)
+"""One try to bring one or several deliveries into a session, chosen by the sidecar."""
+
+AgentId = NewType("AgentId", str)
+"""An agent's name at the hub, stable over resumes of its session."""
+
+OPERATOR = AgentId("operator")
+"""Who a message is from when the person at the keyboard sends it."""
+
+META_LIMIT_BYTES = 16 * 1024
+"""The most that a message's `meta`, or one annotation, may take as JSON."""
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
+class Struct(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The shape of everything that travels: immutable, camelCase on the wire."""
+
+
+class DeliveryState(enum.StrEnum):
+    """Where a delivery is; the arrows are in `relay_core.delivery`."""
+
+    QUEUED = "queued"
+    LEASED = "leased"
+    INJECTING = "injecting"
+    UNCERTAIN = "uncertain"
+    HELD = "held"
+    DELIVERED = "delivered"
+    SKIPPED = "skipped"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    DEAD = "dead"
+
+
+class TurnStatus(enum.StrEnum):
+    """How a turn ended."""
+
+    COMPLETED = "completed"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+
+
+class ClaimState(enum.StrEnum):
+    """Where the work that a claimable message asks for stands."""
+
+    OPEN = "open"
+    HELD = "held"
+    DONE = "done"
+    FAILED = "failed"
+    DEAD = "dead"
+
+
+class Credential(enum.StrEnum):
+    """What kind of token a sender showed to the hub."""
+
+    USER = "user"
+    AGENT = "agent"
+
+
+class Sender(Struct):
+    """The hub's own view of who sent a message; nothing in it comes from the message itself."""
+
+    id: AgentId
+    label: str | None = None
+    tags: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ()
+    credential: Credential = Credential.USER
+
+
+class Message(Struct):
+    """A message as the hub stored it.
+
+    `meta` is the sender's own JSON object, never interpreted by the core; `urgent` is what the sender
+    asked for, not what the recipient allows. Times are milliseconds since the Unix epoch by the hub's
+    clock.
+    """
+
+    id: MessageId
+    from_: AgentId = msgspec.field(name="from")
+    to: str
+    body: str
+    sender: Sender
+    created_at: int
+    channel: str | None = None
+    subject: str | None = None
+    reply_to: MessageId | None = None
+    claimable: bool = False
+    urgent: bool = False
+    type: str | None = None
+    meta: msgspec.Raw = msgspec.Raw(b"{}")
+    pair_id: str | None = None
+    conversation_id: MessageId | None = None
+    hop: int = 0
+    expires_at: int | None = None
+    claimed_by: AgentId | None = None
+    claimed_at: int | None = None
+    claim_expires_at: int | None = None
+
+
+class Delivery(Struct):
+    """One message on its way to one recipient: the row that the hub keeps and the machine steps.
+
+    `seq` orders the deliveries of one recipient. `attempt_id` is the open attempt, or the last one.
+    `not_before_ms` is when a retry may start. `strikes` counts agent crashes right after an injection.
+    `reason` says why the state is what it is, in one word.
+    """
+
+    id: DeliveryId
+    message_id: MessageId
+    agent_id: AgentId
+    seq: int
+    state: DeliveryState = DeliveryState.QUEUED
+    reason: str | None = None
+    attempts: int = 0
+    strikes: int = 0
+    attempt_id: AttemptId | None = None
+    claim_token: int | None = None
+    not_before_ms: int = 0
+    held_until_ms: int | None = None
+    expires_ms: int | None = None
+    turn_id: str | None = None
+    turn_status: TurnStatus | None = None
+    created_ms: int = 0
+    updated_ms: int = 0
+    delivered_ms: int | None = None
+
+
+class Offer(Struct):
+    """What a sidecar gets for one delivery: the row, the message, and the open attempt if there is one.
+
+    `annotations` are what plugins attached to this delivery, by key.
+    """
+
+    delivery: Delivery
+    message: Message
+    attempt: Attempt | None = None
+    annotations: dict[str, msgspec.Raw] = {}
+
+
+class Attempt(Struct):
+    """A recorded try: which deliveries go together into which thread, and when it was recorded."""
+
+    id: AttemptId
+    agent_id: AgentId
+    thread_id: str
+    delivery_ids: tuple[DeliveryId, ...]
+    started_ms: int
+    epoch: int = 0
+
+
+class Receipt(Struct):
+    """What a sender is told when a delivery of its message changes."""
+
+    message_id: MessageId
+    delivery_id: DeliveryId
+    agent_id: AgentId
+    state: DeliveryState
+    reason: str | None = None
+
+
+class Part(Struct):
+    """One message as a prompt shows it.
+
+    `header` holds (name, value) lines; the core quotes them and puts the fence round the whole part, so
+    a value or a body can hold anything. `body` is normally the message's own.
+    """
+
+    message_id: MessageId
+    header: tuple[tuple[str, str], ...] = ()
+    body: str = ""
+
+
+class Prompt(Struct):
+    """What `format_prompt` answers: words of our own around parts that each show one message."""
+
+    header: str = ""
+    parts: tuple[Part, ...] = ()
+    footer: str = ""

@@ -1,0 +1,86 @@
+"""What the decision hooks answer."""
+
+from __future__ import annotations
+
+import enum
+
+from relay_core.messages import Struct
+
+
+class Ruling(enum.StrEnum):
+    """What becomes of a delivery that has arrived; later members are stricter and win."""
+
+    DELIVER = "deliver"
+    HOLD = "hold"
+    SKIP = "skip"
+
+
+class Verdict(Struct):
+    """The answer of `on_message`.
+
+    `until_ms` ends a hold by itself (milliseconds since the Unix epoch; None: until it is released).
+    `reason` is one word that the sender can see.
+    """
+
+    ruling: Ruling
+    reason: str | None = None
+    until_ms: int | None = None
+
+    @classmethod
+    def deliver(cls) -> Verdict:
+        """Let it through, as far as this plugin is concerned."""
+        return cls(ruling=Ruling.DELIVER)
+
+    @classmethod
+    def hold(cls, reason: str, until_ms: int | None = None) -> Verdict:
+        """Keep it at the hub until a time, or until somebody releases it."""
+        return cls(ruling=Ruling.HOLD, reason=reason, until_ms=until_ms)
+
+    @classmethod
+    def skip(cls, reason: str) -> Verdict:
+        """Never show it to this session; the sender sees why."""
+        return cls(ruling=Ruling.SKIP, reason=reason)
+
+
+class Mode(enum.StrEnum):
+    """How messages enter a session."""
+
+    START = "start"
+    STEER = "steer"
+    INTERRUPT = "interrupt"
+    WAIT = "wait"
+
+
+class DeliveryPlan(Struct):
+    """The answer of `choose_delivery`.
+
+    `take` is how many of the oldest waiting messages go together (None: all that were shown), so that
+    no plan can break their order. `until_ms` ends a wait by itself; without it the plan is made again
+    whenever the session moves. `reason` is for `show --why`.
+    """
+
+    mode: Mode
+    take: int | None = None
+    until_ms: int | None = None
+    reason: str | None = None
+    digest: bool = False
+
+    @classmethod
+    def start(cls, *, take: int | None = None, reason: str | None = None) -> DeliveryPlan:
+        """Begin a turn of its own; for a session at rest."""
+        return cls(mode=Mode.START, take=take, reason=reason)
+
+    @classmethod
+    def steer(cls, *, take: int | None = None, reason: str | None = None) -> DeliveryPlan:
+        """Join the turn that is running."""
+        return cls(mode=Mode.STEER, take=take, reason=reason)
+
+    @classmethod
+    def interrupt(cls, *, take: int | None = None, reason: str | None = None) -> DeliveryPlan:
+        """Stop the running turn, then begin one."""
+        return cls(mode=Mode.INTERRUPT, take=take, reason=reason)
+
+    @classmethod
+    def wait(cls, reason: str, until_ms: int | None = None) -> DeliveryPlan:
+        """Ask again later: at `until_ms`, or when the session moves."""
+        return cls(mode=Mode.WAIT, until_ms=until_ms, reason=reason)
