@@ -1,7 +1,8 @@
 """Which deliveries may go into a session next, and in which order."""
 
 # Rule 1: per sender, the hub's sequence order is the order of the session. A held, skipped, dead or
-#         expired delivery does not block its sender's next; one in doubt or waiting for a retry does.
+#         expired delivery does not block its sender's next; one in doubt or waiting for a retry
+#         does.
 # Rule 2: a delivery that an agent crashed on goes alone.
 # Rule 3: pure. Time arrives as an argument.
 
@@ -16,8 +17,8 @@ from relay_core.messages import AgentId, Offer, Struct
 class Batch(Struct):
     """The deliveries that may go together now, oldest first, and when to look again.
 
-    `wake_at_ms` is when the earliest retry among the blocked ones may start; None when nothing but an
-    event can change the answer. `retrying` tells that something waits for a retry.
+    `wake_at_ms` is when the earliest retry among the blocked ones may start; None when nothing but
+    an event can change the answer. `retrying` tells that something waits for a retry.
     """
 
     offers: tuple[Offer, ...] = ()

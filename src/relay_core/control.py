@@ -1,8 +1,8 @@
 """The host's control socket: one JSON line in, one JSON line out.
 
 A line is `{"v": 1, "op": NAME, "body": …}`, its answer `{"ok": true, "body": …}` or
-`{"ok": false, "code": WORD, "detail": LINE, "fix": LINE}`. The folder of the socket is 0700 and this
-user's, or refused: whoever can open the socket acts as the user.
+`{"ok": false, "code": WORD, "detail": LINE, "fix": LINE}`. The folder of the socket is 0700 and
+this user's, or refused: whoever can open the socket acts as the user.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ def body_of(value: object) -> msgspec.Raw:
 async def call(socket: Path, op: str, body: object = None, *, timeout_s: float = 30) -> msgspec.Raw:
     """Ask the host one thing.
 
-    Raises HostUnreachable when nobody listens or no answer comes in time, HostRefused with the host's
-    own words, WireError when the answer cannot be understood.
+    Raises HostUnreachable when nobody listens or no answer comes in time, HostRefused with the
+    host's own words, WireError when the answer cannot be understood.
     """
     line = msgspec.json.encode(Request(op=op, body=body_of(body))) + b"\n"
     try:
@@ -125,7 +125,8 @@ class ControlServer:
     async def open(self) -> None:
         """Begin to listen.
 
-        Raises RelayError when the folder is not this user's alone, or when a live host listens there.
+        Raises RelayError when the folder is not this user's alone, or when a live host listens
+        there.
         """
         _own_folder(self.socket.parent)
         if self.socket.exists():

@@ -4,12 +4,12 @@
 # Rule 2: `step` is a pure function. Time, randomness and identity arrive as arguments; nothing here
 #         reads a clock, draws a number, logs or does I/O.
 # Rule 3: an event that the table does not allow raises IllegalTransition and changes nothing.
-# Rule 4: events are in the past tense (they happened); commands are in the imperative (do them, after
-#         the new row is stored).
+# Rule 4: events are in the past tense (they happened); commands are in the imperative (do them,
+#         after the new row is stored).
 # Rule 5: a delivery that is injecting or uncertain is decided by evidence alone. Nothing expires,
 #         cancels or holds it before its attempt is resolved.
-# Rule 6: `delivered` is reached by proof (or by the recipient saying that it read the message), never
-#         by an agent's promise to take it.
+# Rule 6: `delivered` is reached by proof (or by the recipient saying that it read the message),
+#         never by an agent's promise to take it.
 
 from __future__ import annotations
 
@@ -72,7 +72,8 @@ class AttemptDoubted(Event):
 
 
 class Proved(Event):
-    """The agent's own history shows the attempt (`reason` is `unproved` where an agent has none)."""
+    """The agent's own history shows the attempt (`reason` is `unproved` where an agent has
+    none)."""
 
     turn_id: str | None = None
     reason: str | None = None
@@ -186,7 +187,8 @@ TRANSITIONS: dict[DeliveryState, dict[type[Event], frozenset[DeliveryState]]] = 
         CancelRequested: frozenset({S.CANCELLED}),
         RecipientRemoved: frozenset({S.DEAD}),
     },
-    # Final, but for a message that another agent claimed: that one comes back when the claim lapses.
+    # Final, but for a message that another agent claimed: that one comes back when the claim
+    # lapses.
     S.SKIPPED: {ClaimReopened: frozenset({S.QUEUED})},
     S.DELIVERED: {},
     S.EXPIRED: {},
@@ -216,8 +218,8 @@ class Step(Struct):
 def step(delivery: Delivery, event: Event, *, now_ms: int, jitter: float = 0.0) -> Step:
     """Apply one event to one delivery.
 
-    `jitter` (0 <= jitter < 1) spreads the retries of failed attempts. Raises IllegalTransition, with
-    nothing changed, where the table has no arrow.
+    `jitter` (0 <= jitter < 1) spreads the retries of failed attempts. Raises IllegalTransition,
+    with nothing changed, where the table has no arrow.
     """
     allowed = TRANSITIONS[delivery.state].get(type(event))
     if allowed is None or not _guard(delivery, event):

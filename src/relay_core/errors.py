@@ -15,8 +15,8 @@
     ├── SettingsError          the user's configuration: file, line, reason
     └── IllegalTransition      ours: an event that the delivery machine does not allow
 
-Every error has a stable `code` for programs and a `detail` of one line for people; `fix`, where there
-is one, is the command or the change that mends it.
+Every error has a stable `code` for programs and a `detail` of one line for people; `fix`, where
+there is one, is the command or the change that mends it.
 """
 
 from __future__ import annotations
@@ -98,8 +98,8 @@ class HubError(RelayError):
 class HubRefused(HubError):
     """The hub answered with an error.
 
-    `status` is the HTTP status, `code` the stable word of the answer, `retry_after_s` the seconds of
-    its Retry-After header, `delivery_ids` the deliveries that it was refused for.
+    `status` is the HTTP status, `code` the stable word of the answer, `retry_after_s` the seconds
+    of its Retry-After header, `delivery_ids` the deliveries that it was refused for.
     """
 
     def __init__(

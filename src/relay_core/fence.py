@@ -1,9 +1,9 @@
 """The fence round every peer's text, so that it can never look like the user's or like ours.
 
-Each message of a prompt stands between two lines that carry the same random id. Header values are JSON
-strings on one line; every line of the body is prefixed; characters that could move a terminal, hide or
-reorder text are made visible. What is inside can therefore not close the fence, forge a header or add a
-message. `parse` reads back exactly what `fenced` was given.
+Each message of a prompt stands between two lines that carry the same random id. Header values are
+JSON strings on one line; every line of the body is prefixed; characters that could move a terminal,
+hide or reorder text are made visible. What is inside can therefore not close the fence, forge a
+header or add a message. `parse` reads back exactly what `fenced` was given.
 """
 
 # Rule: pure. The fence's id comes in as an argument; it must be unguessable (128 random bits).
@@ -36,7 +36,7 @@ def fence(prompt: Prompt, fence_id: str) -> str:
 
 
 def parse(text: str, fence_id: str) -> tuple[Part, ...]:
-    """Read back the parts that were rendered with this fence; WireError where the fence is broken."""
+    """Read back the parts that were rendered with this fence; WireError where it is broken."""
     parts: list[Part] = []
     block: list[str] | None = None
     opening, closing = f"{OPEN} {fence_id} ", f"{CLOSE} {fence_id}"
@@ -58,7 +58,7 @@ def parse(text: str, fence_id: str) -> tuple[Part, ...]:
 
 
 def visible(text: str) -> str:
-    """Replace every control, format and private character but newline and tab by its visible name."""
+    """Replace every control, format and private character but newline and tab by its name."""
     return "".join(map(_shown, text))
 
 

@@ -1,9 +1,9 @@
 """The extension points, in the order in which a message meets them.
 
-Decision hooks are plain functions: no I/O, the same answer for the same arguments, immutable values in,
-a value out; what they need of time is `session.now`. A coroutine there is refused when the plugin is
-registered. Return None to leave the decision to the next plugin. The plugin asked first is the one that
-comes first in `plugins.order`, then by name; the built-in ones are asked last.
+Decision hooks are plain functions: no I/O, the same answer for the same arguments, immutable values
+in, a value out; what they need of time is `session.now`. A coroutine there is refused when the
+plugin is registered. Return None to leave the decision to the next plugin. The plugin asked first
+is the one that comes first in `plugins.order`, then by name; the built-in ones are asked last.
 """
 
 from __future__ import annotations
@@ -55,12 +55,13 @@ def start(relay: Relay) -> AbstractAsyncContextManager[None] | None:
 def on_register(registration: Registration, environment: Environment) -> RegistrationPatch | None:
     """Complete what is known of a session before it registers, or registers again.
 
-    May read files: it runs in a thread with a limit of 2 seconds. All plugins are asked; for each field
-    the plugin that is asked first wins.
+    May read files: it runs in a thread with a limit of 2 seconds. All plugins are asked; for each
+    field the plugin that is asked first wins.
 
     Args:
         registration: `thread_id` is None when the launcher asks before the thread exists.
-        environment: the variables that count for this session; empty for one found by itself, because
+        environment: the variables that count for this session; empty for one found by itself,
+        because
             its process shares its environment with all others.
 
     Raising: the session does not register; the error names the plugin. Default: `relay.profiles`.
@@ -72,8 +73,8 @@ def on_register(registration: Registration, environment: Environment) -> Registr
 def on_message(message: Message, session: Session) -> Verdict | None:
     """Say whether a delivery that has arrived is delivered, held or skipped.
 
-    Asked before any claim, and again when a hold ends. All plugins are asked; the strictest answer wins:
-    skip, then hold, then deliver.
+    Asked before any claim, and again when a hold ends. All plugins are asked; the strictest answer
+    wins: skip, then hold, then deliver.
 
     Default: `relay.channels`. Since: 0.1.
     """
@@ -92,8 +93,8 @@ def on_claim(message: Message, session: Session) -> bool | None:
 def choose_delivery(messages: Sequence[Message], session: Session) -> DeliveryPlan | None:
     """Decide how the waiting messages enter the session, and how many of the oldest go together.
 
-    Asked before each attempt, and again when the session has moved. Stops at the first answer that is
-    not None.
+    Asked before each attempt, and again when the session has moved. Stops at the first answer that
+    is not None.
 
     Args:
         messages: all that may go now, oldest first; never empty.
@@ -110,8 +111,8 @@ def format_prompt(
     """Write the text of one attempt: a header, one part for each message, a footer.
 
     Called once per attempt. The core puts the fence round each part afterwards and refuses a prompt
-    that leaves a message out or shows one that was not asked for. Stops at the first answer that is not
-    None; use a wrapper to decorate.
+    that leaves a message out or shows one that was not asked for. Stops at the first answer that is
+    not None; use a wrapper to decorate.
 
     Default: `relay.prompt`. Since: 0.1.
     """

@@ -1,7 +1,7 @@
 """The bodies of the hub's API, one Struct each: what `hub_client` sends and the hub decodes.
 
-Names on the wire are camelCase. Unknown fields are ignored. Times are milliseconds since the Unix epoch
-by the hub's clock.
+Names on the wire are camelCase. Unknown fields are ignored. Times are milliseconds since the Unix
+epoch by the hub's clock.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ class RegisterRequest(Struct):
 
 
 class HeartbeatRequest(Struct):
-    """POST /api/agents/{id}/heartbeat. The rest of what a session shows of itself may ride along."""
+    """POST /api/agents/{id}/heartbeat. The rest of what a session shows of itself may ride
+    along."""
 
     instance_id: str | None = None
     epoch: int | None = None
@@ -67,7 +68,8 @@ class HeartbeatRequest(Struct):
 
 
 class StatusRequest(Struct):
-    """PATCH /api/agents/{id}/status: `online`, `idle`, `busy`, `offline` or a word of the client's."""
+    """PATCH /api/agents/{id}/status: `online`, `idle`, `busy`, `offline` or a word of the
+    client's."""
 
     status: str
     instance_id: str | None = None
@@ -90,7 +92,8 @@ class AgentPatch(Struct):
 
 
 class AgentList(Struct):
-    """GET /api/agents?page=1 style answer used by our own client; the bare route answers an array."""
+    """GET /api/agents?page=1 style answer used by our own client; the bare route answers an
+    array."""
 
     agents: tuple[Agent, ...]
 
@@ -144,9 +147,9 @@ class OfferList(Struct):
 class AttemptRequest(Struct):
     """POST /api/attempts, before an injection.
 
-    409 `attempt_open` when a delivery has an unresolved attempt, 409 `not_waiting` when one is no longer
-    waiting, 409 `stale_claim` when a claim was lost; `deliveryIds` in the error names them, and nothing
-    was recorded.
+    409 `attempt_open` when a delivery has an unresolved attempt, 409 `not_waiting` when one is no
+    longer waiting, 409 `stale_claim` when a claim was lost; `deliveryIds` in the error names them,
+    and nothing was recorded.
     """
 
     attempt_id: AttemptId
@@ -160,8 +163,8 @@ class AttemptRequest(Struct):
 class Outcome(Struct):
     """POST /api/attempts/{id}/outcome, one transaction for all its deliveries.
 
-    `outcome` is `delivered`, `absent` or `failed`. `crashed` says that the agent died right after the
-    hand-over, `permanent` that it would refuse the same again.
+    `outcome` is `delivered`, `absent` or `failed`. `crashed` says that the agent died right after
+    the hand-over, `permanent` that it would refuse the same again.
     """
 
     outcome: str
@@ -197,7 +200,8 @@ class VerdictRequest(Struct):
 
 
 class ClaimRequest(Struct):
-    """POST /api/messages/{id}/claim[/renew|complete|fail|release]; `token` is checked when present."""
+    """POST /api/messages/{id}/claim[/renew|complete|fail|release]; `token` is checked when
+    present."""
 
     agent_id: AgentId
     instance_id: str | None = None

@@ -75,8 +75,8 @@ def check_url(url: str) -> str:
 class HubClient:
     """Asks one hub; implements `relay_core.ports.HubPort`.
 
-    Open it with `async with`. Environment proxies are ignored. Every call has a time limit and raises
-    HubUnreachable, HubRefused, StaleEpoch or WireError.
+    Open it with `async with`. Environment proxies are ignored. Every call has a time limit and
+    raises HubUnreachable, HubRefused, StaleEpoch or WireError.
     """
 
     def __init__(self, url: str, token: str, *, timeout_s: float = CALL_TIMEOUT_S) -> None:

@@ -84,9 +84,9 @@ class Sender(Struct):
 class Message(Struct):
     """A message as the hub stored it.
 
-    `meta` is the sender's own JSON object, never interpreted by the core; `urgent` is what the sender
-    asked for, not what the recipient allows. Times are milliseconds since the Unix epoch by the hub's
-    clock.
+    `meta` is the sender's own JSON object, never interpreted by the core; `urgent` is what the
+    sender asked for, not what the recipient allows. Times are milliseconds since the Unix epoch by
+    the hub's clock.
     """
 
     id: MessageId
@@ -115,8 +115,8 @@ class Delivery(Struct):
     """One message on its way to one recipient: the row that the hub keeps and the machine steps.
 
     `seq` orders the deliveries of one recipient. `attempt_id` is the open attempt, or the last one.
-    `not_before_ms` is when a retry may start. `strikes` counts agent crashes right after an injection.
-    `reason` says why the state is what it is, in one word.
+    `not_before_ms` is when a retry may start. `strikes` counts agent crashes right after an
+    injection. `reason` says why the state is what it is, in one word.
     """
 
     id: DeliveryId
@@ -140,7 +140,8 @@ class Delivery(Struct):
 
 
 class Offer(Struct):
-    """What a sidecar gets for one delivery: the row, the message, and the open attempt if there is one.
+    """What a sidecar gets for one delivery: the row, the message, and the open attempt if there is
+    one.
 
     `annotations` are what plugins attached to this delivery, by key.
     """
@@ -175,8 +176,8 @@ class Receipt(Struct):
 class Part(Struct):
     """One message as a prompt shows it.
 
-    `header` holds (name, value) lines; the core quotes them and puts the fence round the whole part, so
-    a value or a body can hold anything. `body` is normally the message's own.
+    `header` holds (name, value) lines; the core quotes them and puts the fence round the whole
+    part, so a value or a body can hold anything. `body` is normally the message's own.
     """
 
     message_id: MessageId

@@ -18,8 +18,8 @@ class Ruling(enum.StrEnum):
 class Verdict(Struct):
     """The answer of `on_message`.
 
-    `until_ms` ends a hold by itself (milliseconds since the Unix epoch; None: until it is released).
-    `reason` is one word that the sender can see.
+    `until_ms` ends a hold by itself (milliseconds since the Unix epoch; None: until it is
+    released). `reason` is one word that the sender can see.
     """
 
     ruling: Ruling
@@ -54,9 +54,9 @@ class Mode(enum.StrEnum):
 class DeliveryPlan(Struct):
     """The answer of `choose_delivery`.
 
-    `take` is how many of the oldest waiting messages go together (None: all that were shown), so that
-    no plan can break their order. `until_ms` ends a wait by itself; without it the plan is made again
-    whenever the session moves. `reason` is for `show --why`.
+    `take` is how many of the oldest waiting messages go together (None: all that were shown), so
+    that no plan can break their order. `until_ms` ends a wait by itself; without it the plan is
+    made again whenever the session moves. `reason` is for `show --why`.
     """
 
     mode: Mode

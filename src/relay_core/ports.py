@@ -1,7 +1,7 @@
 """The seams: what sidecar and host are given instead of a real hub, agent, clock or random source.
 
-Everything here is a Protocol. The whole system runs on a virtual clock with a seeded random source when
-these are passed in; in production `relay_core.host` passes the real ones.
+Everything here is a Protocol. The whole system runs on a virtual clock with a seeded random source
+when these are passed in; in production `relay_core.host` passes the real ones.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ from relay_core.sessions import Abilities, Activity, Agent, Environment, Provena
 
 
 class Failpoint(enum.StrEnum):
-    """Named places where a test may stop or kill a process; live only through the test entry point."""
+    """Named places where a test may stop or kill a process; live only through the test entry
+    point."""
 
     BEFORE_ATTEMPT = "before_attempt"
     ATTEMPT_RECORDED = "attempt_recorded"
@@ -131,9 +132,9 @@ class SessionChanged(Struct):
 class SessionTurnEnded(Struct):
     """A turn ended.
 
-    `interrupted_by_us` is True when our own interrupt did it, None when nobody can tell (the agent was
-    not watched then). `attempts` are the ids of ours that its items carry. `started_by` is the attempt
-    that began the turn; `final_text` is its last words.
+    `interrupted_by_us` is True when our own interrupt did it, None when nobody can tell (the agent
+    was not watched then). `attempts` are the ids of ours that its items carry. `started_by` is the
+    attempt that began the turn; `final_text` is its last words.
     """
 
     key: str
@@ -160,9 +161,9 @@ SessionEvent = SessionSeen | SessionChanged | SessionTurnEnded | SessionClosed
 class Injection(Struct):
     """What an adapter is to bring into a session.
 
-    `id` is written into the agent's history where it can keep one (`relay:<id>` at Codex); `marker` is
-    the fence's id, which stands in `text` and is the proof where there is no id. `turn_id` is the
-    running turn that a steer expects.
+    `id` is written into the agent's history where it can keep one (`relay:<id>` at Codex); `marker`
+    is the fence's id, which stands in `text` and is the proof where there is no id. `turn_id` is
+    the running turn that a steer expects.
     """
 
     id: AttemptId
@@ -187,7 +188,8 @@ class Found(Struct):
 
 
 class Absent(Struct):
-    """The agent's own history was read under rules that make absence certain, and does not show it."""
+    """The agent's own history was read under rules that make absence certain, and does not show
+    it."""
 
     reason: str = "absent"
     agent_crashed: bool = False
@@ -227,9 +229,9 @@ class Adapter(Protocol):
     async def find(self, key: str, attempt: Attempt, *, marker: str | None = None) -> Evidence:
         """Look into the agent's own history until there is an answer.
 
-        Looks as often as is useful and answers Unknown when nothing can be learnt for now (the session
-        is away, its history cannot be read) or after about a minute; the caller asks again when the
-        session moves. Never answers Absent but under rules that make it certain.
+        Looks as often as is useful and answers Unknown when nothing can be learnt for now (the
+        session is away, its history cannot be read) or after about a minute; the caller asks again
+        when the session moves. Never answers Absent but under rules that make it certain.
         """
         ...
 

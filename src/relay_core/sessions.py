@@ -72,8 +72,8 @@ class Turn(Struct):
 class Policy(Struct):
     """The recipient's settings for deliveries, from config.toml.
 
-    `strategy` names the delivery strategy; `sender_strategies` overrides it per sender id. `urgent_from`
-    lists who may interrupt: agent ids, `tag:x`, `label:x`, or `*`.
+    `strategy` names the delivery strategy; `sender_strategies` overrides it per sender id.
+    `urgent_from` lists who may interrupt: agent ids, `tag:x`, `label:x`, or `*`.
     """
 
     strategy: str = "adaptive"
@@ -84,9 +84,9 @@ class Policy(Struct):
 class Session(Struct):
     """One live session as the decision hooks see it; immutable, with the time in it.
 
-    `id` is the agent's id at the hub. `now` is milliseconds since the Unix epoch: the only clock that a
-    decision may use. `attended` is False where nobody can tell whether a human is still there.
-    `away_ms` is how long the session had been away before it last came back.
+    `id` is the agent's id at the hub. `now` is milliseconds since the Unix epoch: the only clock
+    that a decision may use. `attended` is False where nobody can tell whether a human is still
+    there. `away_ms` is how long the session had been away before it last came back.
     """
 
     id: AgentId
@@ -114,8 +114,8 @@ class Session(Struct):
 class Registration(Struct):
     """What is known of a session when it registers; `on_register` hooks complete it.
 
-    `thread_id` is None when the launcher asks before the thread exists. `approval` is the mode that the
-    session really has, read from the agent, None where nothing is known.
+    `thread_id` is None when the launcher asks before the thread exists. `approval` is the mode that
+    the session really has, read from the agent, None where nothing is known.
     """
 
     adapter: str
@@ -137,9 +137,9 @@ class Registration(Struct):
 class RegistrationPatch(Struct):
     """What a plugin wants to set on a registration; None leaves a field alone.
 
-    Patches are merged in precedence order: for each field the plugin asked first wins, `meta` is merged
-    by key. `approval` asks for a mode; the launcher obeys it, a session that is running already keeps
-    its own.
+    Patches are merged in precedence order: for each field the plugin asked first wins, `meta` is
+    merged by key. `approval` asks for a mode; the launcher obeys it, a session that is running
+    already keeps its own.
     """
 
     label: str | None = None

@@ -1,6 +1,7 @@
 """Why a session is given nothing right now: one table, asked from the top."""
 
-# Rule 1: every reason to wait is a row of REASONS; nothing else in the sidecar keeps timers of its own.
+# Rule 1: every reason to wait is a row of REASONS; nothing else in the sidecar keeps timers of its
+#         own.
 # Rule 2: pure. Time arrives in the situation.
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ class Situation(Struct):
 
     `user_interrupted_ms` is when the user last stopped a turn (None once a turn of the user's began
     since). `relay_turns` counts turns that the relay started with no sign of the user in between.
-    `retry_at_ms` is set when nothing but a retry is left to send. `plan` is what the plugins chose, None
-    before they were asked.
+    `retry_at_ms` is set when nothing but a retry is left to send. `plan` is what the plugins chose,
+    None before they were asked.
     """
 
     now_ms: int
