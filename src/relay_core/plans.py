@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import enum
 
+import msgspec
+
 from relay_core.messages import Struct
 
 
@@ -84,3 +86,17 @@ class DeliveryPlan(Struct):
     def wait(cls, reason: str, until_ms: int | None = None) -> DeliveryPlan:
         """Ask again later: at `until_ms`, or when the session moves."""
         return cls(mode=Mode.WAIT, until_ms=until_ms, reason=reason)
+
+
+class Decision(Struct):
+    """What one plugin answered to one hook, for `show --why`.
+
+    `answer` is JSON: the answer itself, or an object with `error` where the plugin raised, hung or
+    answered with the wrong type. A prompt is kept as the ids and the size of what it shows, so that
+    no trace holds a body. `chosen` tells whether it became the result, or a part of it.
+    """
+
+    hook: str
+    plugin: str
+    answer: msgspec.Raw
+    chosen: bool

@@ -62,8 +62,8 @@ class Failpoint(enum.StrEnum):
 class Failpoints(Protocol):
     """Called at each named place; a no-op outside tests."""
 
-    async def __call__(self, name: Failpoint) -> None:
-        """Do nothing, or what the test wants to happen here."""
+    async def __call__(self, name: Failpoint) -> bool:
+        """Do nothing, or what the test wants here; True asks the caller to drop its next step."""
         ...
 
 

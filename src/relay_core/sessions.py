@@ -74,11 +74,13 @@ class Policy(Struct):
 
     `strategy` names the delivery strategy; `sender_strategies` overrides it per sender id.
     `urgent_from` lists who may interrupt: agent ids, `tag:x`, `label:x`, or `*`.
+    After `away_after_ms` of absence what waits may come as one digest.
     """
 
     strategy: str = "adaptive"
     sender_strategies: dict[str, str] = {}
     urgent_from: tuple[str, ...] = ("operator",)
+    away_after_ms: int = 600_000
 
 
 class Session(Struct):
