@@ -1,3 +1,3 @@
 """What every ring of the tests shares; the parts are in ``tests/fixtures``."""
 
-pytest_plugins = ["isolation", "leak_check", "skip_list", "codex_runs"]
+pytest_plugins = ["isolation", "leak_check", "skip_list", "codex_runs", "real_codex"]
