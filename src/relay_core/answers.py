@@ -1,0 +1,273 @@
+"""Who answered what: each implementation of a decision hook runs inside a recorder."""
+
+# Rule 1: an answer is checked where it is given, so that a wrong one is the fault of its plugin.
+# Rule 2: a round belongs to one thread; a plugin that wakes up late writes into a round that nobody
+#         looks at any more.
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextvars import ContextVar
+from typing import TypeGuard, TypeVar, cast
+
+import msgspec
+import pluggy
+
+from relay_core.discovery import BUILT_IN_PREFIX
+from relay_core.errors import RelayError
+from relay_core.messages import AgentId, Prompt, Struct
+from relay_core.plans import Decision
+
+_SIGNALS = (StopIteration, SystemExit, asyncio.CancelledError)
+"""What a plain function must not raise through an event loop."""
+
+CORE = "relay.core"
+"""Whose fault it is when it is no plugin's."""
+
+T = TypeVar("T")
+
+_current: ContextVar[Round] = ContextVar("relay_round")
+
+
+class Failure(Struct):
+    """What a plugin did wrong in one hook; `set_aside` when it is not asked any more.
+
+    `agent_id` is None where no session has to do with it.
+    """
+
+    plugin: str
+    hook: str
+    detail: str
+    set_aside: bool = False
+    agent_id: AgentId | None = None
+
+    @classmethod
+    def of(cls, plugin: str, hook: str, error: BaseException) -> Failure:
+        """Describe an error that a plugin raised, on one line."""
+        own = isinstance(error, RelayError | WrongAnswer)
+        detail = str(error) if own else f"{type(error).__name__}: {error}"
+        detail = detail.removeprefix(f"plugin {plugin}: ")
+        return cls(plugin=plugin, hook=hook, detail=" ".join(detail.split()))
+
+
+class WrongAnswer(Exception):
+    """A plugin answered with something that the hook cannot take."""
+
+
+class Question:
+    """What one hook may answer: the type, and what must hold beyond it.
+
+    `check` raises ValueError or a RelayError. `many` tells a hook that collects every answer from
+    one that stops at the first.
+    """
+
+    def __init__(
+        self,
+        hook: str,
+        kind: type,
+        check: Callable[..., None] | None = None,
+        *,
+        many: bool = False,
+    ) -> None:
+        self.hook = hook
+        self.kind = kind
+        self.check = check
+        self.many = many
+
+    def checked(self, plugin: str, answer: object) -> object:
+        """Give the answer as the type that it must have; WrongAnswer otherwise."""
+        if plugin.startswith(BUILT_IN_PREFIX) and isinstance(answer, self.kind):
+            return answer
+        try:
+            value = self._typed(answer)
+            if self.check is not None:
+                self.check(value)
+        except (ValueError, RelayError, msgspec.MsgspecError) as error:
+            raise WrongAnswer(f"wrong answer: {error}") from error
+        return value
+
+    def _typed(self, answer: object) -> object:
+        if not isinstance(answer, self.kind):
+            wanted, given = self.kind.__name__, type(answer).__name__
+            raise ValueError(f"it must be {wanted} or None, not {given}")  # noqa: TRY004
+        # Annotations bind nobody at run time: a round trip finds wrong fields and broken text.
+        return cast("object", msgspec.json.decode(msgspec.json.encode(answer), type=self.kind))
+
+
+class Round:
+    """One call of a hook: who is being asked now, who answered what, and who raised."""
+
+    __slots__ = ("answers", "culprit", "error", "question", "running")
+
+    def __init__(self, question: Question) -> None:
+        self.question = question
+        self.answers: list[tuple[str, object]] = []
+        self.running: str | None = None
+        self.culprit: str | None = None
+        self.error: BaseException | None = None
+
+    def run(self, caller: pluggy.HookCaller, arguments: Mapping[str, object]) -> object:
+        """Call the hook; what an implementation raises is raised, and `culprit` names it."""
+        token = _current.set(self)
+        try:
+            return caller(**arguments)
+        finally:
+            _current.reset(token)
+
+    def failure(self, error: Exception, agent_id: AgentId | None) -> Failure:
+        """Name the plugin that raised this error."""
+        culprit = self.culprit if error is self.error else None
+        failure = Failure.of(culprit or self.running or CORE, self.question.hook, error)
+        return msgspec.structs.replace(failure, agent_id=agent_id)
+
+    def hung(self, limit_s: float, agent_id: AgentId | None) -> Failure:
+        """Name the plugin that is being asked and does not answer."""
+        return Failure(
+            plugin=self.running or CORE,
+            hook=self.question.hook,
+            detail=f"took longer than {limit_s:g} s and is not asked any more",
+            set_aside=True,
+            agent_id=agent_id,
+        )
+
+    def attributed(self, values: Sequence[T]) -> list[tuple[str, T]]:
+        """Say of each value in a result which plugin gave it."""
+        return [
+            (next((name for name, given in self.answers if given is value), CORE), value)
+            for value in values
+        ]
+
+    def decisions(self, chosen: object) -> list[Decision]:
+        """Give the trace of this round; the last answer that is the chosen object is marked."""
+        found = [
+            index
+            for index, (_, value) in enumerate(self.answers)
+            if value is chosen and value is not None
+        ]
+        last = found[-1] if found else -1
+        return [
+            Decision(
+                hook=self.question.hook, plugin=plugin, answer=as_json(value), chosen=index == last
+            )
+            for index, (plugin, value) in enumerate(self.answers)
+        ]
+
+    # --- for the recorders -------------------------------------------------------------------
+
+    def ask(
+        self, plugin: str, function: Callable[..., object], arguments: Sequence[object]
+    ) -> object:
+        """Call a plain implementation."""
+        self.running = plugin
+        try:
+            answer = function(*arguments)
+            if answer is not None:
+                answer = self.question.checked(plugin, answer)
+        except _SIGNALS as error:
+            raise self.blame(plugin, RuntimeError(f"it raised {type(error).__name__}")) from error
+        except Exception as error:
+            self.blame(plugin, error)
+            raise
+        self.answers.append((plugin, answer))
+        self.running = None
+        return answer
+
+    def wrap(self, plugin: str, received: object, answer: object) -> object:
+        """Take what a wrapper gave for what it was given."""
+        try:
+            if not self.question.many:
+                return self._replaced(plugin, received, answer)
+            if not _is_list(answer):
+                raise WrongAnswer("wrong answer: a wrapper of this hook must give a list")
+            return [self._replaced(plugin, None, each) for each in answer]
+        except WrongAnswer as error:
+            self.blame(plugin, error)
+            raise
+
+    def _replaced(self, plugin: str, received: object, answer: object) -> object:
+        if answer is None or answer is received or any(answer is one for _, one in self.answers):
+            return answer
+        value = self.question.checked(plugin, answer)
+        self.answers.append((plugin, value))
+        return value
+
+    def blame(self, plugin: str, error: Exception) -> Exception:
+        """Remember who raised; an error that only passes through keeps its first culprit."""
+        if error is not self.error:
+            self.culprit, self.error = plugin, error
+        self.running = None
+        return error
+
+
+def recorded(implementation: pluggy.HookImpl) -> Callable[..., object]:
+    """Wrap one implementation of a decision hook so that the current round sees what it does."""
+    if implementation.wrapper:
+        return _recorded_wrapper(implementation)
+    plugin = implementation.plugin_name
+    function = implementation.function
+
+    @functools.wraps(function)
+    def recorder(*arguments: object) -> object:
+        return _current.get().ask(plugin, function, arguments)
+
+    return recorder
+
+
+def _recorded_wrapper(implementation: pluggy.HookImpl) -> Callable[..., object]:
+    plugin = implementation.plugin_name
+    function = cast("Callable[..., Generator[None, object, object]]", implementation.function)
+
+    @functools.wraps(function)
+    def recorder(*arguments: object) -> Generator[None, object, object]:
+        now = _current.get()
+        wrapper = function(*arguments)
+        _step(now, plugin, lambda: next(wrapper), first=True)
+        received: object = None
+        try:
+            received = yield
+        except Exception as error:  # noqa: BLE001 - an inner one's; the wrapper may mend it
+            inner = error
+            answer = _step(now, plugin, lambda: wrapper.throw(inner))
+        else:
+            answer = _step(now, plugin, lambda: wrapper.send(received))
+        finally:
+            wrapper.close()
+        return now.wrap(plugin, received, answer)
+
+    return recorder
+
+
+def _step(now: Round, plugin: str, advance: Callable[[], None], *, first: bool = False) -> object:
+    """Let a wrapper run up to its yield, or from there to its end."""
+    now.running = plugin
+    try:
+        advance()
+    except StopIteration as end:
+        if first:
+            raise now.blame(plugin, RuntimeError("a wrapper must yield once")) from end
+        now.running = None
+        return cast("object", end.value)
+    except (SystemExit, asyncio.CancelledError) as error:
+        raise now.blame(plugin, RuntimeError(f"it raised {type(error).__name__}")) from error
+    except Exception as error:
+        now.blame(plugin, error)
+        raise
+    now.running = None
+    if not first:
+        raise now.blame(plugin, RuntimeError("a wrapper must yield once"))
+    return None
+
+
+def as_json(answer: object) -> msgspec.Raw:
+    """Give an answer as JSON for a trace, a prompt as its ids and sizes."""
+    if isinstance(answer, Prompt):
+        size = sum(len(part.body) for part in answer.parts)
+        shown = [part.message_id for part in answer.parts]
+        answer = {"messages": shown, "header": answer.header, "footer": answer.footer, "body": size}
+    return msgspec.Raw(msgspec.json.encode(answer))
+
+
+def _is_list(answer: object) -> TypeGuard[list[object]]:
+    return isinstance(answer, list)

@@ -1,0 +1,290 @@
+"""From installed distributions to plugins: ordered, allowed, named, checked and reported."""
+
+# Rule 1: what is blocked or not allowed is decided by name and distribution, before its import.
+# Rule 2: the order comes from the settings, then from the names; never from the order of install.
+# Rule 3: a plugin is checked on a manager of its own; what the host gets is built of the good ones.
+
+from __future__ import annotations
+
+import difflib
+import enum
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import metadata
+
+import msgspec
+import pluggy
+
+from relay_core import hookspecs
+from relay_core.errors import PluginConflict, PluginError
+from relay_core.hookspecs import DECISION_HOOKS, HOOK_NAMES, PROJECT
+from relay_core.messages import Struct
+
+GROUP = "agent_relay"
+DISTRIBUTION = "agent-relay-codex"
+BUILT_IN_PREFIX = "relay."
+
+
+class PluginState(enum.StrEnum):
+    """What became of an installed plugin."""
+
+    LOADED = "loaded"
+    BLOCKED = "blocked"
+    FAILED = "failed"
+    SET_ASIDE = "set-aside"
+
+
+class PluginReport(Struct):
+    """One installed plugin, for `agent-relay plugins`.
+
+    `reason` says why it is not loaded, or what it last did wrong. `hooks` are the ones that it
+    implements, in the order of the specs.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    state: PluginState
+    reason: str | None = None
+    hooks: tuple[str, ...] = ()
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """An entry point that was found: nothing of it is imported before `load` is called."""
+
+    name: str
+    distribution: str
+    version: str
+    load: Callable[[], object]
+
+
+class Plugins(msgspec.Struct, frozen=True):
+    """What was loaded, ready to be asked, and a report on everything that is installed.
+
+    `unmatched` are names in `plugins.block`, `only` or `order` that nothing installed answers to.
+    """
+
+    manager: pluggy.PluginManager
+    reports: tuple[PluginReport, ...]
+    unmatched: tuple[str, ...] = ()
+
+
+def installed() -> tuple[Candidate, ...]:
+    """List the entry points of the group `agent_relay` without importing any."""
+    return tuple(
+        Candidate(
+            name=point.name,
+            distribution=point.dist.name if point.dist else "unknown",
+            version=point.dist.version if point.dist else "",
+            load=point.load,
+        )
+        for point in metadata.entry_points(group=GROUP)
+    )
+
+
+def discover(
+    candidates: Iterable[Candidate],
+    *,
+    block: Sequence[str] = (),
+    order: Sequence[str] = (),
+    only: Sequence[str] | None = None,
+    strict: bool = False,
+) -> Plugins:
+    """Load what may be loaded.
+
+    Names in `block`, `order` and `only` are those of plugins or of distributions; `only` loads
+    nothing else, built-in plugins included. A plugin that cannot be imported or registered is
+    reported as failed and the rest go on; with `strict` it raises PluginError. Two plugins of one
+    name raise PluginConflict: nobody can know which one was meant.
+    """
+    found = tuple(candidates)
+    reasons = {each: _kept_out(each, block, only) for each in map(_key, found)}
+    allowed = [each for each in found if reasons[_key(each)] is None]
+    _refuse_conflicts(allowed)
+    reports = [
+        _report(each, PluginState.BLOCKED, reason)
+        for each in found
+        if (reason := reasons[_key(each)]) is not None
+    ]
+    manager = new_manager()
+    # pluggy asks the one that was registered last first.
+    for each in sorted(allowed, key=lambda one: _precedence(one, order), reverse=True):
+        report = _admit(manager, each, strict=strict)
+        reports.append(report)
+    reports.sort(key=lambda report: (report.name, report.distribution))
+    names = {label for each in found for label in _labels(each)}
+    asked_for = (*block, *order, *(only or ()))
+    unmatched = tuple(dict.fromkeys(name for name in asked_for if not names & _written(name)))
+    return Plugins(manager, tuple(reports), unmatched)
+
+
+def new_manager() -> pluggy.PluginManager:
+    """A manager that knows the hooks and no plugin."""
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(hookspecs)
+    return manager
+
+
+def check(plugin: object, name: str) -> tuple[str, ...]:
+    """Name the hooks that a plugin implements, in the order of the specs.
+
+    PluginError where it could not be asked properly: a hook that does not exist, an argument that a
+    hook does not have or that has a default, a coroutine where a decision is due.
+    """
+    if plugin is None or inspect.isclass(plugin):
+        raise PluginError(name, "its entry point names no module and no instance")
+    trial = new_manager()
+    try:
+        trial.register(plugin, name)
+    except pluggy.PluginValidationError as error:
+        raise PluginError(name, _one_line(error)) from error
+    _refuse_unknown_hooks(trial, name)
+    for caller in trial.get_hookcallers(plugin) or ():
+        for implementation in caller.get_hookimpls():
+            if caller.spec is not None:
+                _refuse_unaskable(name, caller.name, implementation, caller.spec.argnames)
+    hooks = {caller.name for caller in trial.get_hookcallers(plugin) or ()}
+    known = tuple(hook for hook in HOOK_NAMES if hook in hooks)
+    if not known:
+        raise PluginError(name, "implements no hook", fix=_unmarked(plugin))
+    return known
+
+
+# --- who may load ----------------------------------------------------------------------------
+
+
+def _key(each: Candidate) -> tuple[str, str]:
+    return each.name, each.distribution
+
+
+def _kept_out(key: tuple[str, str], block: Sequence[str], only: Sequence[str] | None) -> str | None:
+    labels = set(key) | {_normal(key[1])}
+    if any(labels & _written(name) for name in block):
+        return "in plugins.block"
+    if only is not None and not any(labels & _written(name) for name in only):
+        return "not in plugins.only"
+    return None
+
+
+def _labels(each: Candidate) -> frozenset[str]:
+    return frozenset({each.name, _normal(each.distribution)})
+
+
+def _written(name: str) -> frozenset[str]:
+    return frozenset({name, _normal(name)})
+
+
+def _normal(distribution: str) -> str:
+    """A distribution's name in the one spelling that all its spellings share."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def _built_in(each: Candidate) -> bool:
+    return _normal(each.distribution) == DISTRIBUTION
+
+
+def _precedence(each: Candidate, order: Sequence[str]) -> tuple[bool, int, str]:
+    labels = _labels(each)
+    places = [place for place, name in enumerate(order) if labels & _written(name)]
+    return _built_in(each), min(places, default=len(order)), each.name
+
+
+def _refuse_conflicts(candidates: Sequence[Candidate]) -> None:
+    owners: dict[str, Candidate] = {}
+    for each in candidates:
+        other = owners.setdefault(each.name, each)
+        if other is not each:
+            first, second = sorted((other.distribution, each.distribution))
+            raise PluginConflict(
+                each.name,
+                f"both {first} and {second} bring a plugin of this name",
+                fix=f"uninstall one, or put {second} into plugins.block",
+            )
+
+
+# --- loading one -----------------------------------------------------------------------------
+
+
+def _admit(manager: pluggy.PluginManager, each: Candidate, *, strict: bool) -> PluginReport:
+    try:
+        if each.name.startswith(BUILT_IN_PREFIX) and not _built_in(each):
+            raise PluginError(each.name, f"{each.distribution} may not use a name of relay.*")
+        plugin = _imported(each)
+        hooks = check(plugin, each.name)
+        manager.register(plugin, each.name)
+    except PluginError as error:
+        if strict:
+            raise
+        detail = error.detail if error.fix is None else f"{error.detail} ({error.fix})"
+        reason = detail.removeprefix(f"plugin {each.name}: ")
+        return _report(each, PluginState.FAILED, reason)
+    return _report(each, PluginState.LOADED, None, hooks)
+
+
+def _imported(each: Candidate) -> object:
+    try:
+        return each.load()
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # whatever a stranger's module does when it is imported
+        detail = f"{type(error).__name__}: {_one_line(error)}"
+        raise PluginError(each.name, f"{each.distribution} cannot be imported: {detail}") from error
+
+
+def _report(
+    each: Candidate, state: PluginState, reason: str | None, hooks: tuple[str, ...] = ()
+) -> PluginReport:
+    return PluginReport(
+        name=each.name,
+        distribution=each.distribution,
+        version=each.version,
+        state=state,
+        reason=reason,
+        hooks=hooks,
+    )
+
+
+# --- checking one ----------------------------------------------------------------------------
+
+
+def _refuse_unknown_hooks(trial: pluggy.PluginManager, name: str) -> None:
+    callers: Mapping[str, object] = vars(trial.hook)
+    for hook, caller in callers.items():
+        if not isinstance(caller, pluggy.HookCaller) or caller.has_spec():
+            continue
+        if all(implementation.optionalhook for implementation in caller.get_hookimpls()):
+            continue
+        near = difflib.get_close_matches(hook, HOOK_NAMES, n=1)
+        fix = f"did you mean {near[0]}?" if near else f"hooks are {', '.join(HOOK_NAMES)}"
+        raise PluginError(name, f"there is no hook {hook}", fix=fix)
+
+
+def _refuse_unaskable(
+    name: str, hook: str, implementation: pluggy.HookImpl, arguments: Sequence[str]
+) -> None:
+    function: object = implementation.function
+    if never := sorted(set(implementation.kwargnames) & set(arguments)):
+        raise PluginError(name, f"{hook}: {never[0]} has a default, so it would never be passed")
+    if unknown := sorted(implementation.kwargnames):
+        raise PluginError(name, f"{hook} has no argument {unknown[0]}")
+    if inspect.isasyncgenfunction(function):
+        raise PluginError(
+            name, f"{hook} is an async generator", fix="put @asynccontextmanager below @hookimpl"
+        )
+    if inspect.iscoroutinefunction(function) and hook != "on_event":
+        raise PluginError(name, f"{hook} must be a plain function, not a coroutine")
+    if implementation.hookwrapper:
+        raise PluginError(name, f"{hook}: write wrapper=True, not hookwrapper=True")
+    if implementation.wrapper and hook not in DECISION_HOOKS:
+        raise PluginError(name, f"{hook} cannot be wrapped: every plugin is called by itself")
+
+
+def _unmarked(plugin: object) -> str | None:
+    plain = [hook for hook in HOOK_NAMES if callable(getattr(plugin, hook, None))]
+    return f"put @hookimpl before {plain[0]}" if plain else None
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or "no reason given"

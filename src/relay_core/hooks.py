@@ -1,0 +1,448 @@
+"""The typed face of the hooks: the only place that calls pluggy's."""
+
+# Rule 1: a third party's fault never stops a delivery. What raises, hangs or answers with the wrong
+#         type is named, and the hook is asked again without it; what hangs is not asked any more.
+# Rule 2: a hook that only built-in plugins answer never leaves the event loop; with a third party
+#         among them it is called in one worker thread.
+# Rule 3: each answer is traced, with the plugin that gave it.
+# Rule 4: in strict mode nothing is isolated.
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import inspect
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from types import MappingProxyType
+from typing import cast
+
+import msgspec
+import pluggy
+
+from relay_core.answers import Failure, Question, Round, recorded
+from relay_core.discovery import BUILT_IN_PREFIX, PluginReport, PluginState, new_manager
+from relay_core.errors import PluginConflict, PluginError, RelayError
+from relay_core.events import RelayEvent
+from relay_core.fence import fence
+from relay_core.hookspecs import DECISION_HOOKS, HOOK_NAMES, PROJECT
+from relay_core.messages import AgentId, Message, Prompt
+from relay_core.plans import Decision, DeliveryPlan, Ruling, Verdict
+from relay_core.ports import AdapterRegistrar, Relay
+from relay_core.sessions import Environment, Registration, RegistrationPatch, Session
+from relay_core.workers import CallAbandoned, Runner, WorkerThread
+
+DECISION_LIMIT_S = 1.0
+REGISTER_LIMIT_S = 2.0
+OBSERVER_LIMIT_S = 5.0
+START_LIMIT_S = 10.0
+STOP_LIMIT_S = 5.0
+
+_DEFAULTS = {
+    "choose_delivery": "relay.delivery",
+    "format_prompt": "relay.prompt",
+    "format_context": "relay.prompt",
+}
+_STRICTNESS = {ruling: place for place, ruling in enumerate(Ruling)}
+_REGISTER = Question("on_register", RegistrationPatch, many=True)
+_MESSAGE = Question("on_message", Verdict, many=True)
+_CLAIM = Question("on_claim", bool, many=True)
+_DELIVER = Verdict.deliver()
+_CONTEXT = Question("format_context", str)
+
+Trace = tuple[Decision, ...]
+
+
+class Hooks:
+    """Asks the plugins of one host.
+
+    `manager` holds the plugins; one that is registered there later is not asked. `reports` is what
+    discovery found, kept up to date here. `runner` runs a blocking call under a limit in seconds; a
+    simulation passes `run_inline`. `failed` is told of each failure and must not raise.
+    """
+
+    def __init__(
+        self,
+        manager: pluggy.PluginManager,
+        *,
+        reports: Iterable[PluginReport] = (),
+        strict: bool = False,
+        runner: Runner | None = None,
+        failed: Callable[[Failure], None] | None = None,
+    ) -> None:
+        self._manager = _with_recorders(manager)
+        self._reports = {report.name: report for report in reports}
+        self._strict = strict
+        self._run: Runner = runner or WorkerThread()
+        self._failed = failed
+        self._aside: frozenset[str] = frozenset()
+        self._callers: dict[tuple[str, frozenset[str]], pluggy.HookCaller] = {}
+        self._foreign = self._asked_in_thread()
+        self._implementers = {hook: self._names(hook) for hook in HOOK_NAMES}
+
+    def reports(self) -> tuple[PluginReport, ...]:
+        """Tell what became of each installed plugin, up to now."""
+        return tuple(self._reports.values())
+
+    # --- decisions ---------------------------------------------------------------------------
+
+    async def on_register(
+        self, registration: Registration, environment: Environment
+    ) -> tuple[RegistrationPatch, Trace]:
+        """Ask every plugin what it knows of a session; for each field the one asked first wins.
+
+        A session that cannot be described as its user wants does not register: SettingsError is
+        passed on as it is, anything else that a plugin raises as PluginError.
+        """
+        known: Mapping[str, str] = MappingProxyType(dict(environment))
+        arguments = {"registration": registration, "environment": known}
+        result, last, failures = await self._ask(_REGISTER, arguments, None)
+        merged, trace = _merged(last.attributed(cast("list[RegistrationPatch]", result)))
+        return merged, (*failures, *trace)
+
+    async def on_message(self, message: Message, session: Session) -> tuple[Verdict, Trace]:
+        """Ask every plugin about a message; the strictest verdict wins, else it is delivered."""
+        arguments = {"message": message, "session": session}
+        result, last, failures = await self._ask(_MESSAGE, arguments, session.id)
+        verdicts = cast("list[Verdict]", result)
+        strictest = max(verdicts, key=_strictness, default=None)
+        return strictest or _DELIVER, (*failures, *last.decisions(strictest))
+
+    async def on_claim(self, message: Message, session: Session) -> tuple[bool, Trace]:
+        """Ask every plugin whether to claim; any False wins, and silence means yes."""
+        arguments = {"message": message, "session": session}
+        result, last, failures = await self._ask(_CLAIM, arguments, session.id)
+        wanted = False not in cast("list[bool]", result)
+        return wanted, (*failures, *last.decisions(wanted))
+
+    async def choose_delivery(
+        self, messages: Sequence[Message], session: Session
+    ) -> tuple[DeliveryPlan, Trace]:
+        """Ask how the messages enter the session; PluginError when nobody answers."""
+
+        def check(plan: DeliveryPlan) -> None:
+            if plan.take is not None and not 1 <= plan.take <= len(messages):
+                raise ValueError(f"take={plan.take} of {len(messages)} messages")
+
+        question = Question("choose_delivery", DeliveryPlan, check)
+        arguments = {"messages": tuple(messages), "session": session}
+        result, last, failures = await self._ask(question, arguments, session.id)
+        plan = cast("DeliveryPlan", _answered(question, result))
+        return plan, (*failures, *last.decisions(plan))
+
+    async def format_prompt(
+        self, messages: Sequence[Message], session: Session, plan: DeliveryPlan
+    ) -> tuple[Prompt, Trace]:
+        """Ask for the text of one attempt; PluginError when nobody answers.
+
+        A prompt that leaves a message out, shows another or breaks their order is a wrong answer.
+        """
+        wanted = [message.id for message in messages]
+
+        def check(prompt: Prompt) -> None:
+            shown = [part.message_id for part in prompt.parts]
+            if shown != wanted:
+                raise ValueError(f"it shows the messages {shown}, asked for were {wanted}")
+            fence(prompt, "0" * 32)  # refuses a header name that cannot stand there
+
+        question = Question("format_prompt", Prompt, check)
+        arguments = {"messages": tuple(messages), "session": session, "plan": plan}
+        result, last, failures = await self._ask(question, arguments, session.id)
+        prompt = cast("Prompt", _answered(question, result))
+        return prompt, (*failures, *last.decisions(prompt))
+
+    async def format_context(self, session: Session) -> tuple[str, Trace]:
+        """Ask for the text that a session is given when it starts; PluginError when nobody does."""
+        result, last, failures = await self._ask(_CONTEXT, {"session": session}, session.id)
+        text = cast("str", _answered(_CONTEXT, result))
+        return text, (*failures, *last.decisions(text))
+
+    # --- observers ---------------------------------------------------------------------------
+
+    async def on_event(self, event: RelayEvent, session: Session | None) -> None:
+        """Tell every plugin what has happened, each isolated; returns when all have answered."""
+        names = [name for name in self._implementers["on_event"] if name not in self._aside]
+        if len(names) == 1:
+            await self._observe(names[0], event, session)
+        elif names:
+            await asyncio.gather(*(self._observe(name, event, session) for name in names))
+
+    async def _observe(self, name: str, event: RelayEvent, session: Session | None) -> None:
+        caller = self._only(name, "on_event")
+        (implementation,) = caller.get_hookimpls()
+
+        def call() -> list[Awaitable[object]]:
+            return cast("list[Awaitable[object]]", caller(event=event, session=session))
+
+        try:
+            if inspect.iscoroutinefunction(implementation.function):
+                async with asyncio.timeout(OBSERVER_LIMIT_S):
+                    for answer in call():
+                        await answer
+            elif name.startswith(BUILT_IN_PREFIX):
+                call()
+            else:
+                await self._run(call, OBSERVER_LIMIT_S)
+        except CallAbandoned as error:
+            detail = f"took longer than {OBSERVER_LIMIT_S:g} s and is not asked any more"
+            aside = Failure(plugin=name, hook="on_event", detail=detail, set_aside=True)
+            self._fail(aside, error)
+        except Exception as error:  # noqa: BLE001 - an observer may do anything; nothing comes of it
+            self._fail(Failure.of(name, "on_event", error), error)
+
+    # --- contributions -----------------------------------------------------------------------
+
+    def register_adapters(self, registrar: Callable[[str], AdapterRegistrar]) -> None:
+        """Let each plugin contribute adapters, with a registrar that knows its name.
+
+        PluginConflict is passed on, and so is a built-in plugin's fault; a third party's is
+        reported.
+        """
+        for name in self._implementers["register_adapters"]:
+            try:
+                self._only(name, "register_adapters")(register=registrar(name))
+            except PluginConflict:
+                raise
+            except Exception as error:
+                if name.startswith(BUILT_IN_PREFIX):
+                    raise
+                self._fail(Failure.of(name, "register_adapters", error), error)
+
+    @contextlib.asynccontextmanager
+    async def start(self, relay: Callable[[str], Relay]) -> AsyncGenerator[None]:
+        """Keep what each plugin's `start` gives open while the block runs.
+
+        Each in a task of its own: what fails there later ends that plugin's work and nobody else's.
+        """
+        stop = asyncio.Event()
+        tasks: dict[str, asyncio.Task[None]] = {}
+        try:
+            for name in self._implementers["start"]:
+                if name in self._aside:
+                    continue
+                ready = asyncio.Event()
+                work = self._keep(name, relay(name), ready, stop)
+                tasks[name] = asyncio.create_task(work, name=f"plugin {name}")
+                await self._until_ready(name, tasks[name], ready)
+            yield
+        finally:
+            stop.set()
+            await self._until_stopped(tasks)
+
+    async def _keep(
+        self, name: str, relay: Relay, ready: asyncio.Event, stop: asyncio.Event
+    ) -> None:
+        try:
+            for opened in cast("list[object]", self._only(name, "start")(relay=relay)):
+                if not isinstance(opened, AbstractAsyncContextManager):
+                    raise TypeError("it must give an async context manager")
+                async with cast("AbstractAsyncContextManager[object]", opened):
+                    ready.set()
+                    await stop.wait()
+        except Exception as error:
+            if name.startswith(BUILT_IN_PREFIX) and not ready.is_set():
+                raise
+            self._fail(Failure.of(name, "start", error), error)
+
+    async def _until_ready(self, name: str, task: asyncio.Task[None], ready: asyncio.Event) -> None:
+        waiting = asyncio.create_task(ready.wait())
+        try:
+            await asyncio.wait(
+                {task, waiting}, timeout=START_LIMIT_S, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            waiting.cancel()
+        if task.done():
+            task.result()
+        elif not ready.is_set():
+            task.cancel()
+            error = PluginError(name, f"did not start within {START_LIMIT_S:g} s")
+            if name.startswith(BUILT_IN_PREFIX):
+                raise error
+            self._fail(Failure.of(name, "start", error), error)
+
+    async def _until_stopped(self, tasks: Mapping[str, asyncio.Task[None]]) -> None:
+        late: set[asyncio.Task[None]] = set()
+        if tasks:
+            _, late = await asyncio.wait(tasks.values(), timeout=STOP_LIMIT_S)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*tasks.values(), return_exceptions=True)
+        for name, task in tasks.items():
+            if task in late:
+                error = PluginError(name, f"did not stop within {STOP_LIMIT_S:g} s")
+                self._fail(Failure.of(name, "start", error), error)
+
+    # --- asking ------------------------------------------------------------------------------
+
+    async def _ask(
+        self, question: Question, arguments: Mapping[str, object], agent_id: AgentId | None
+    ) -> tuple[object, Round, list[Decision]]:
+        """Call one hook until it goes through, each time without the plugin that failed before.
+
+        Gives the result, the round that went through, and a trace of what failed.
+        """
+        hook, left_out, failures = question.hook, self._aside, list[Decision]()
+        limit_s = REGISTER_LIMIT_S if hook == "on_register" else DECISION_LIMIT_S
+        while True:
+            now = Round(question)
+            cause: Exception
+            call = functools.partial(now.run, self._without(hook, left_out), arguments)
+            try:
+                result = await self._run(call, limit_s) if hook in self._foreign else call()
+            except CallAbandoned as error:
+                failure, cause = now.hung(limit_s, agent_id), error
+            except Exception as error:  # noqa: BLE001 - a third party's decision may raise anything
+                failure, cause = now.failure(error, agent_id), error
+            else:
+                return result, now, failures
+            self._note(failure)
+            # A session that its user's plugins cannot describe does not register: fail closed.
+            closed = hook == "on_register" and not failure.set_aside
+            if self._strict:
+                raise cause
+            if closed or failure.plugin.startswith(BUILT_IN_PREFIX):
+                raise _passed_on(failure, cause) from cause
+            failures.append(_failed_decision(failure))
+            left_out |= {failure.plugin}
+
+    def _fail(self, failure: Failure, error: Exception) -> None:
+        self._note(failure)
+        if self._strict:
+            raise error
+
+    def _note(self, failure: Failure) -> None:
+        """Put a failure into the report and tell whoever wants to know."""
+        name = failure.plugin
+        if failure.set_aside:
+            self._aside |= {name}
+            self._foreign = self._asked_in_thread()
+        report = self._reports.get(name)
+        if report is not None:
+            state = PluginState.SET_ASIDE if failure.set_aside else report.state
+            reason = f"{failure.hook}: {failure.detail}"
+            self._reports[name] = msgspec.structs.replace(report, state=state, reason=reason)
+        if self._failed is not None:
+            self._failed(failure)
+
+    # --- callers -----------------------------------------------------------------------------
+
+    def _names(self, hook: str) -> tuple[str, ...]:
+        """The plugins that implement a hook, the one asked first in front."""
+        caller = _caller(self._manager, hook)
+        return tuple(each.plugin_name for each in reversed(caller.get_hookimpls()))
+
+    def _asked_in_thread(self) -> frozenset[str]:
+        """The decision hooks that third parties answer, and the one that may read files."""
+        foreign = {
+            hook
+            for hook in DECISION_HOOKS
+            for name in self._names(hook)
+            if not name.startswith(BUILT_IN_PREFIX) and name not in self._aside
+        }
+        return frozenset(foreign | {"on_register"})
+
+    def _without(self, hook: str, names: frozenset[str]) -> pluggy.HookCaller:
+        found = self._callers.get((hook, names))
+        if found is None:
+            plugins = [self._manager.get_plugin(name) for name in names]
+            found = self._manager.subset_hook_caller(hook, [each for each in plugins if each])
+            self._callers[hook, names] = found
+        return found
+
+    def _only(self, name: str, hook: str) -> pluggy.HookCaller:
+        return self._without(hook, frozenset(self._implementers[hook]) - {name})
+
+
+class _Recorded:
+    """A plugin whose decisions pass through a recorder."""
+
+    def __init__(self, implementations: Iterable[tuple[str, pluggy.HookImpl]]) -> None:
+        marker = pluggy.HookimplMarker(PROJECT)
+        for hook, each in implementations:
+            function = recorded(each) if hook in DECISION_HOOKS else each.function
+            mark = marker(
+                wrapper=each.wrapper,
+                tryfirst=each.tryfirst,
+                trylast=each.trylast,
+                specname=hook,
+            )
+            setattr(self, hook, mark(function))
+
+
+def _with_recorders(manager: pluggy.PluginManager) -> pluggy.PluginManager:
+    """Give a manager with the same plugins in the same order, each decision recorded."""
+    copy = new_manager()
+    for name, plugin in manager.list_name_plugin():
+        callers = manager.get_hookcallers(plugin) if plugin is not None else None
+        own = [
+            (caller.name, each)
+            for caller in callers or ()
+            for each in caller.get_hookimpls()
+            if each.plugin is plugin and caller.name in HOOK_NAMES
+        ]
+        if own:
+            copy.register(_Recorded(own), name)
+    return copy
+
+
+def _caller(manager: pluggy.PluginManager, hook: str) -> pluggy.HookCaller:
+    return cast("pluggy.HookCaller", getattr(manager.hook, hook))
+
+
+# --- small things ----------------------------------------------------------------------------
+
+
+def _strictness(verdict: Verdict) -> int:
+    return _STRICTNESS[verdict.ruling]
+
+
+def _answered(question: Question, result: object) -> object:
+    if result is None:
+        default = _DEFAULTS[question.hook]
+        raise PluginError(
+            default,
+            f"no plugin answered {question.hook}",
+            fix=f"take {default} out of plugins.block, or install a plugin that answers",
+        )
+    return result
+
+
+def _passed_on(failure: Failure, error: Exception) -> Exception:
+    if isinstance(error, RelayError):
+        return error
+    return PluginError(failure.plugin, f"{failure.hook}: {failure.detail}")
+
+
+def _failed_decision(failure: Failure) -> Decision:
+    answer = msgspec.Raw(msgspec.json.encode({"error": failure.detail}))
+    return Decision(hook=failure.hook, plugin=failure.plugin, answer=answer, chosen=False)
+
+
+def _merged(answers: Sequence[tuple[str, RegistrationPatch]]) -> tuple[RegistrationPatch, Trace]:
+    """Merge patches, the one asked first in front; the trace has one line for each field set."""
+    fields: dict[str, object] = {}
+    meta: dict[str, msgspec.Raw] = {}
+    trace: list[Decision] = []
+    for plugin, patch in answers:
+        for field in patch.__struct_fields__:
+            value = cast("object", getattr(patch, field))
+            if value is None:
+                continue
+            if field == "meta":
+                taken = {k: v for k, v in (patch.meta or {}).items() if k not in meta}
+                meta |= taken
+                chosen = bool(taken)
+            else:
+                chosen = fields.setdefault(field, value) is value
+            trace.append(
+                Decision(
+                    hook="on_register",
+                    plugin=plugin,
+                    answer=msgspec.Raw(msgspec.json.encode({field: value})),
+                    chosen=chosen,
+                )
+            )
+    merged = RegistrationPatch(meta=meta or None)
+    return msgspec.structs.replace(merged, **fields), tuple(trace)

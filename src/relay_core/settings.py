@@ -1,0 +1,474 @@
+"""What the user has set: environment and config.toml become one frozen Settings, read once.
+
+An environment variable beats the file, the file beats the default. Whatever cannot be understood is
+an error that names the file, the line and what mends it; nothing falls back to a weaker setting.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import re
+import tomllib
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, cast, dataclass_transform
+
+import msgspec
+
+from relay_core.errors import SettingsError
+from relay_core.places import Places
+from relay_core.sessions import Policy
+from relay_core.user_files import read_user_file
+
+DEFAULT_PORT = 4850
+ADAPTER_TABLES = ("codex",)
+"""Tables of config.toml that belong to adapters; handed to them unread."""
+
+SECOND_MS = 1_000
+MINUTE_MS = 60 * SECOND_MS
+DAY_MS = 24 * 60 * MINUTE_MS
+SHORTEST_MS = 10
+MAX_PORT = 65_535
+
+Port = Annotated[int, msgspec.Meta(ge=0, le=MAX_PORT)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+Bytes = Annotated[int, msgspec.Meta(ge=1_024, le=64 * 1024 * 1024)]
+Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=366 * DAY_MS)]
+Interval = Annotated[int, msgspec.Meta(ge=SHORTEST_MS, le=DAY_MS)]
+Word = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h|d)")
+_UNITS_MS = {"ms": 1, "s": SECOND_MS, "m": MINUTE_MS, "h": 60 * MINUTE_MS, "d": DAY_MS}
+_URL = re.compile(r"(https?)://(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9.-]{1,253})(?::([0-9]{1,5}))?/?")
+_TOKEN = re.compile(r"[!-~]{1,512}")
+_PLACE = re.compile(r"(.*) - at `\$(.*)`")
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
+class Table(msgspec.Struct, frozen=True, kw_only=True):
+    """A table of config.toml; its fields are the keys that may stand there."""
+
+
+class Limits(Table):
+    """`[hub.limits]`: what the hub answers 413, 422 or 429 to. Durations are milliseconds."""
+
+    request_bytes: Bytes = 512 * 1024
+    body_bytes: Bytes = 256 * 1024
+    fan_out: Count = 100
+    queue: Count = 1_000
+    sends_per_minute: Count = 60
+    hops: Count = 8
+    conversation_messages: Count = 30
+    conversation_window_ms: Milliseconds = msgspec.field(
+        default=10 * MINUTE_MS, name="conversation_window"
+    )
+    ttl_ms: Milliseconds = msgspec.field(default=7 * DAY_MS, name="ttl")
+
+
+class HubSettings(Table):
+    """`[hub]`. `token` comes from the environment only, None where the token file is to be used.
+
+    `url` is where the hub is, None to look for it. `allow_remote` lets a hub on another machine be
+    used, over https.
+    """
+
+    url: str | None = None
+    port: Port = DEFAULT_PORT
+    store: str | None = None
+    token: str | None = None
+    allow_remote: bool = False
+    limits: Limits = Limits()
+
+
+class HostSettings(Table):
+    """`[host]`. How often a session's mail is looked for without a push, and how often it says it
+    lives."""
+
+    repair_ms: Interval = msgspec.field(default=30 * SECOND_MS, name="repair")
+    heartbeat_ms: Interval = msgspec.field(default=30 * SECOND_MS, name="heartbeat")
+
+
+class SenderSettings(Table):
+    """`[delivery.senders."ID"]`: what is different for one sender."""
+
+    strategy: Word
+
+
+class DeliverySettings(Table):
+    """`[delivery]`."""
+
+    strategy: Word = "adaptive"
+    urgent_from: tuple[Word, ...] = ("operator",)
+    away_after_ms: Milliseconds = msgspec.field(default=10 * MINUTE_MS, name="away_after")
+    quiet_after_interrupt_ms: Milliseconds = msgspec.field(
+        default=60 * SECOND_MS, name="quiet_after_interrupt"
+    )
+    unattended_budget: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 25
+    senders: dict[str, SenderSettings] = {}
+
+
+class PluginSettings(Table):
+    """`[plugins]`: names of plugins or distributions. `only` None: everything that is installed."""
+
+    block: tuple[Word, ...] = ()
+    order: tuple[Word, ...] = ()
+    only: tuple[Word, ...] | None = None
+
+
+class Origin(Table):
+    """Where one value comes from: `environment NAME`, `PATH:LINE`, or `default`."""
+
+    key: str
+    value: str
+    origin: str
+
+
+class Settings(Table):
+    """All settings of host, hub and plugins.
+
+    `adapters` and `plugin` are the tables of adapters and plugins as JSON, by name, unread here.
+    `origins` tells for each value where it comes from; the token's value is not in it.
+    """
+
+    hub: HubSettings = HubSettings()
+    host: HostSettings = HostSettings()
+    delivery: DeliverySettings = DeliverySettings()
+    plugins: PluginSettings = PluginSettings()
+    adapters: dict[str, msgspec.Raw] = {}
+    plugin: dict[str, msgspec.Raw] = {}
+    origins: tuple[Origin, ...] = ()
+
+    def policy(self) -> Policy:
+        """What the delivery hooks see of these settings."""
+        return Policy(
+            strategy=self.delivery.strategy,
+            sender_strategies={k: v.strategy for k, v in self.delivery.senders.items()},
+            urgent_from=self.delivery.urgent_from,
+            away_after_ms=self.delivery.away_after_ms,
+        )
+
+
+def load(
+    environ: Mapping[str, str], places: Places, *, adapters: Collection[str] = ADAPTER_TABLES
+) -> Settings:
+    """Read config.toml, where there is one, and the environment; SettingsError when either is
+    wrong."""
+    text = read_user_file(places.config_file)
+    return parse(environ, text or "", file=places.config_file, adapters=adapters)
+
+
+def parse(
+    environ: Mapping[str, str],
+    text: str,
+    *,
+    file: Path,
+    adapters: Collection[str] = ADAPTER_TABLES,
+) -> Settings:
+    """Put environment and the text of a config.toml together."""
+    source = _Source(file, text)
+    tree = _tables(source, adapters)
+    origins = {".".join(path): source.where(path) for path, _ in _leaves(source.tree)}
+    variables = _environment(environ)
+    for name, (path, value) in variables.items():
+        _plant(tree, path, value)
+        origins[".".join(path)] = f"environment {name}"
+    settings = _convert(tree, source)
+    _check_url(settings.hub, origins.get("hub.url", "default"), source)
+    return msgspec.structs.replace(settings, origins=_origins(settings, origins))
+
+
+def loopback(host: str) -> bool:
+    """Tell whether a host name of a URL can only mean this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+# --- the file --------------------------------------------------------------------------------
+
+
+Tree = dict[str, object]
+
+
+class _Source:
+    """The text of config.toml, and where in it a key stands."""
+
+    def __init__(self, file: Path, text: str) -> None:
+        self.file = file
+        self._lines = text.split("\n")
+        try:
+            self.tree: dict[str, object] = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            line = re.search(r"at line ([0-9]+)", str(error))
+            detail = re.sub(r" \(at .*\)$", "", str(error))
+            raise self._broken(detail, int(line[1]) if line else len(self._lines)) from error
+        except RecursionError as error:
+            raise self._broken("is nested too deeply", None) from error
+
+    def _broken(self, detail: str, line: int | None) -> SettingsError:
+        return SettingsError(f"not valid TOML: {detail}", file=self.file, line=line)
+
+    def wrong(self, path: tuple[str, ...], detail: str, fix: str | None = None) -> SettingsError:
+        shown = ".".join(path)
+        return SettingsError(f"{shown}: {detail}", file=self.file, line=self.line(path), fix=fix)
+
+    def where(self, path: tuple[str, ...]) -> str:
+        line = self.line(path)
+        return f"{self.file}:{line}" if line else str(self.file)
+
+    def line(self, path: tuple[str, ...]) -> int | None:
+        """The line of a key or of the table that it is in; tomllib keeps no places."""
+        best, best_line = 0, None
+        table: tuple[str, ...] = ()
+        for number, text in enumerate(self._lines, start=1):
+            if header := re.match(r"\s*\[\[?([^\]]+)\]", text):
+                table = at = _keys(f"[{header[1]}]")
+            elif key := re.match(r"\s*([^=#]+?)\s*=", text):
+                at = (*table, *_keys(f"{key[1]} = 0"))
+            else:
+                continue
+            if len(at) > best and path[: len(at)] == at:
+                best, best_line = len(at), number
+        return best_line
+
+
+def _keys(line: str) -> tuple[str, ...]:
+    try:
+        node: object = tomllib.loads(line)
+    except tomllib.TOMLDecodeError:
+        return ()
+    found: list[str] = []
+    while isinstance(node, dict) and node:
+        table = cast("Tree", node)
+        key = next(iter(table))
+        found.append(key)
+        node = table[key]
+    return tuple(found)
+
+
+def _tables(source: _Source, adapters: Collection[str]) -> Tree:
+    own: Tree = {}
+    theirs: dict[str, msgspec.Raw] = {}
+    plugins: dict[str, msgspec.Raw] = {}
+    for name, value in source.tree.items():
+        table = _table(value, (name,), source)
+        if name in adapters:
+            theirs[name] = _opaque(table)
+        elif name == "plugin":
+            plugins = {k: _opaque(_table(v, (name, k), source)) for k, v in table.items()}
+        elif name in ("adapters", "origins"):
+            raise source.wrong((name,), "is no setting")
+        else:
+            own[name] = table
+    known = ("hub", "host", "delivery", "plugins", "plugin", *adapters)
+    _refuse_unknown(own, Settings, (), source, known)
+    for path in _DURATIONS:
+        _in_milliseconds(own, path, source)
+    return {**own, "adapters": theirs, "plugin": plugins}
+
+
+def _table(value: object, path: tuple[str, ...], source: _Source) -> Tree:
+    if not isinstance(value, dict):
+        raise source.wrong(path, "is no table", fix="settings stand in tables: [hub], …")
+    return cast("Tree", value)
+
+
+def _opaque(table: Tree) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(table))
+
+
+def _refuse_unknown(
+    tree: Mapping[str, object],
+    shape: type[Table],
+    path: tuple[str, ...],
+    source: _Source,
+    known: Collection[str] = (),
+) -> None:
+    fields = {field.encode_name: field.type for field in msgspec.structs.fields(shape)}
+    for key, value in tree.items():
+        kind = fields.get(key)
+        at = (*path, key)
+        if at == ("hub", "token"):
+            raise source.wrong(at, "is no setting", "tokens stand in the token file, 0600")
+        if kind is None:
+            raise source.wrong(at, "is no setting", _nearest(key, known or fields))
+        if not isinstance(value, dict):
+            continue
+        inner = cast("Tree", value)
+        if isinstance(kind, type) and issubclass(kind, Table):
+            _refuse_unknown(inner, kind, at, source)
+        elif at == ("delivery", "senders"):
+            for sender, own in inner.items():
+                if isinstance(own, dict):
+                    table = cast("Tree", own)
+                    _refuse_unknown(table, SenderSettings, (*at, sender), source)
+
+
+def _nearest(key: str, known: Collection[str]) -> str:
+    close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]}?" if close else f"known here: {', '.join(sorted(known))}"
+
+
+_DURATIONS: tuple[tuple[str, ...], ...] = (
+    ("hub", "limits", "conversation_window"),
+    ("hub", "limits", "ttl"),
+    ("host", "repair"),
+    ("host", "heartbeat"),
+    ("delivery", "away_after"),
+    ("delivery", "quiet_after_interrupt"),
+)
+
+
+def _in_milliseconds(tree: Tree, path: tuple[str, ...], source: _Source) -> None:
+    *tables, key = path
+    for name in tables:
+        inner = tree.get(name)
+        if not isinstance(inner, dict):
+            return
+        tree = cast("Tree", inner)
+    if key in tree:
+        tree[key] = _duration_ms(tree[key], path, source)
+
+
+def _duration_ms(value: object, path: tuple[str, ...], source: _Source) -> int:
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if match is not None:
+        return round(float(match[1]) * _UNITS_MS[match[2]])
+    # NaN compares false with everything.
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < DAY_MS:
+        return round(value * SECOND_MS)
+    raise source.wrong(path, f"{value!r} is no duration", fix='use seconds, or "90s", "10m", "2h"')
+
+
+# --- the environment -------------------------------------------------------------------------
+
+
+def _environment(environ: Mapping[str, str]) -> dict[str, tuple[tuple[str, str], object]]:
+    """Read the variables that are set; an empty one counts as not set, as it always did."""
+    return {
+        name: (path, read(name, environ[name]))
+        for name, path, read in _VARIABLES
+        if environ.get(name, "")
+    }
+
+
+def _url(name: str, value: str) -> str:
+    match = _URL.fullmatch(value)
+    port = match[3] if match else None
+    if match is None or (port is not None and not 0 < int(port) <= MAX_PORT):
+        shown = re.sub(r"//.*@", "//…@", value)  # there may be a password
+        raise SettingsError(f"{name}: {shown!r} is no URL of a hub", fix=_URL_FIX)
+    return f"{match[1]}://{match[2].lower()}" + (f":{int(port)}" if port else "")
+
+
+_URL_FIX = f"use http://127.0.0.1:{DEFAULT_PORT}, without a path or a user name"
+
+
+def _token(name: str, value: str) -> str:
+    token = value.removesuffix("\n").removesuffix("\r")
+    if not _TOKEN.fullmatch(token):
+        raise SettingsError(
+            f"{name} is no token: 1 to 512 visible ASCII characters, no spaces",
+            fix="copy the output of `agent-relay token`",
+        )
+    return token
+
+
+def _interval_ms(name: str, value: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,8}", value) or not SHORTEST_MS <= int(value) <= DAY_MS:
+        raise SettingsError(
+            f"{name}: {value!r} is no number of milliseconds", fix=f"use {SHORTEST_MS} to {DAY_MS}"
+        )
+    return int(value)
+
+
+_Read = Callable[[str, str], object]
+_VARIABLES: tuple[tuple[str, tuple[str, str], _Read], ...] = (
+    ("AGENT_RELAY_URL", ("hub", "url"), _url),
+    ("AGENT_RELAY_TOKEN", ("hub", "token"), _token),
+    ("AGENT_RELAY_CODEX_POLL_INTERVAL_MS", ("host", "repair"), _interval_ms),
+    ("AGENT_RELAY_CODEX_HEARTBEAT_INTERVAL_MS", ("host", "heartbeat"), _interval_ms),
+)
+
+
+# --- putting it together ---------------------------------------------------------------------
+
+
+def _plant(tree: Tree, path: tuple[str, str], value: object) -> None:
+    name, key = path
+    table: object = tree.get(name)
+    tree[name] = {**(cast("Tree", table) if isinstance(table, dict) else {}), key: value}
+
+
+def _leaves(
+    tree: Mapping[str, object], path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], object]]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _leaves(cast("Tree", value), (*path, key))
+        else:
+            yield (*path, key), value
+
+
+def _convert(tree: Tree, source: _Source) -> Settings:
+    try:
+        return msgspec.convert(tree, Settings)
+    except msgspec.ValidationError as error:
+        found = _PLACE.fullmatch(str(error))
+        detail, place = (found[1], found[2]) if found else (str(error), "")
+        path = tuple(re.findall(r"\.?([^.\[\]]+)", place.replace("[...]", "")))
+        raise source.wrong(path, _plainly(detail)) from error
+
+
+def _plainly(detail: str) -> str:
+    for theirs, ours in (
+        ("`", ""),
+        ("object", "a table"),
+        ("array | null", "array"),
+        ("array", "a list"),
+    ):
+        detail = detail.replace(theirs, ours)
+    return detail[:1].lower() + detail[1:]
+
+
+def _check_url(hub: HubSettings, origin: str, source: _Source) -> None:
+    if hub.url is None:
+        return
+    variable = origin.removeprefix("environment ") if origin.startswith("environment ") else None
+    url = _url(variable or f"{source.where(('hub', 'url'))}: hub.url", hub.url)
+    match = _URL.fullmatch(url)
+    if match is None or loopback(match[2]) or (match[1] == "https" and hub.allow_remote):
+        return
+    fix = "use a loopback address, or https with allow_remote = true in [hub]"
+    if variable is None:
+        raise source.wrong(("hub", "url"), f"{url} is on another machine", fix)
+    raise SettingsError(f"{variable}: {url} is on another machine", fix=fix)
+
+
+def _origins(settings: Settings, origins: Mapping[str, str]) -> tuple[Origin, ...]:
+    tables = {name: getattr(settings, name) for name in ("hub", "host", "delivery", "plugins")}
+    plain: dict[str, object] = {
+        **{name: msgspec.to_builtins(table) for name, table in tables.items()},
+        **settings.adapters,
+        "plugin": settings.plugin,
+    }
+    return tuple(
+        Origin(
+            key=(key := ".".join(path)),
+            value="(set)" if path == ("hub", "token") and value else _shown(value),
+            origin=origins.get(key) or _first_below(key, origins) or "default",
+        )
+        for path, value in _leaves(plain)
+    )
+
+
+def _first_below(key: str, origins: Mapping[str, str]) -> str | None:
+    return next((origin for at, origin in origins.items() if at.startswith(f"{key}.")), None)
+
+
+def _shown(value: object) -> str:
+    return msgspec.json.encode(value).decode()
