@@ -61,6 +61,10 @@ class ClaimReopened(Event):
     """The claim lapsed or was released: the work is offered again."""
 
 
+class ClaimExhausted(Event):
+    """The claim lapsed too often: whatever the message does to its holders, nobody gets it again."""
+
+
 class AttemptRecorded(Event):
     """The hub stored which attempt carries it; from now on the session may hold it."""
 
@@ -113,8 +117,8 @@ class RecipientRemoved(Event):
 
 
 EVENTS: tuple[type[Event], ...] = (
-    Held, Released, Skipped, Claimed, ClaimTakenByOther, ClaimReopened, AttemptRecorded,
-    AttemptDoubted, Proved, FoundAbsent, AttemptFailed, MarkedRead, TimeRanOut, CancelRequested,
+    Held, Released, Skipped, Claimed, ClaimTakenByOther, ClaimReopened, ClaimExhausted,
+    AttemptRecorded, AttemptDoubted, Proved, FoundAbsent, AttemptFailed, MarkedRead, TimeRanOut, CancelRequested,
     RecipientRemoved,
 )  # fmt: skip
 
@@ -145,6 +149,7 @@ TRANSITIONS: dict[DeliveryState, dict[type[Event], frozenset[DeliveryState]]] = 
         Skipped: frozenset({S.SKIPPED}),
         Claimed: frozenset({S.LEASED}),
         ClaimTakenByOther: frozenset({S.SKIPPED}),
+        ClaimExhausted: frozenset({S.DEAD}),
         AttemptRecorded: frozenset({S.INJECTING}),
         MarkedRead: frozenset({S.DELIVERED}),
         TimeRanOut: frozenset({S.EXPIRED}),
@@ -156,6 +161,7 @@ TRANSITIONS: dict[DeliveryState, dict[type[Event], frozenset[DeliveryState]]] = 
         Skipped: frozenset({S.SKIPPED}),
         Claimed: frozenset({S.LEASED}),
         ClaimTakenByOther: frozenset({S.SKIPPED}),
+        ClaimExhausted: frozenset({S.DEAD}),
         ClaimReopened: frozenset({S.QUEUED}),
         AttemptRecorded: frozenset({S.INJECTING}),
         MarkedRead: frozenset({S.DELIVERED}),
@@ -182,6 +188,7 @@ TRANSITIONS: dict[DeliveryState, dict[type[Event], frozenset[DeliveryState]]] = 
         Released: frozenset({S.QUEUED}),
         Skipped: frozenset({S.SKIPPED}),
         ClaimTakenByOther: frozenset({S.SKIPPED}),
+        ClaimExhausted: frozenset({S.DEAD}),
         MarkedRead: frozenset({S.DELIVERED}),
         TimeRanOut: frozenset({S.EXPIRED}),
         CancelRequested: frozenset({S.CANCELLED}),
@@ -260,6 +267,8 @@ def _apply(delivery: Delivery, event: Event, now_ms: int, jitter: float) -> Step
             return Step(delivery=skipped)
         case ClaimReopened():
             return _offer(delivery, now_ms, reason="claim_reopened", claim_token=None)
+        case ClaimExhausted():
+            return _bury(delivery, "claim_lapsed", now_ms)
         case AttemptRecorded(attempt_id=attempt_id):
             recorded = _to(delivery, S.INJECTING, None, now_ms, attempt_id=attempt_id)
             return Step(delivery=recorded)

@@ -12,41 +12,39 @@ class RelayEvent(Struct, tag_field="type"):
     agent_id: AgentId
 
 
+class DeliveryEvent(RelayEvent):
+    """Something that happened to one delivery."""
+
+    delivery_id: DeliveryId
+    message_id: MessageId
+
+
 class Registered(RelayEvent, tag="registered"):
     """A session registered, or registered again."""
 
     epoch: int
 
 
-class Arrived(RelayEvent, tag="arrived"):
+class Arrived(DeliveryEvent, tag="arrived"):
     """A delivery reached this host."""
 
-    delivery_id: DeliveryId
-    message_id: MessageId
 
-
-class WasHeld(RelayEvent, tag="held"):
+class WasHeld(DeliveryEvent, tag="held"):
     """A delivery is kept for later."""
 
-    delivery_id: DeliveryId
-    message_id: MessageId
     reason: str
     until_ms: int | None = None
 
 
-class WasSkipped(RelayEvent, tag="skipped"):
+class WasSkipped(DeliveryEvent, tag="skipped"):
     """A delivery will not be shown to this session."""
 
-    delivery_id: DeliveryId
-    message_id: MessageId
     reason: str
 
 
-class Delivered(RelayEvent, tag="delivered"):
+class Delivered(DeliveryEvent, tag="delivered"):
     """The session's own history shows the message."""
 
-    delivery_id: DeliveryId
-    message_id: MessageId
     turn_id: str | None = None
 
 
@@ -71,11 +69,9 @@ class Fenced(RelayEvent, tag="fenced"):
     epoch: int
 
 
-class AttemptFailedEvent(RelayEvent, tag="attempt_failed"):
+class AttemptFailedEvent(DeliveryEvent, tag="attempt_failed"):
     """An agent refused an input."""
 
-    delivery_id: DeliveryId
-    message_id: MessageId
     reason: str
 
 

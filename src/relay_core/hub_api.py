@@ -62,6 +62,8 @@ class HeartbeatRequest(Struct):
 
     instance_id: str | None = None
     epoch: int | None = None
+    status: str | None = None
+    ready: bool | None = None
     waiting: str | None = None
     unattended: bool | None = None
     last_user_turn_ms: int | None = None

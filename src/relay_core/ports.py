@@ -182,9 +182,13 @@ class HandedOver(Struct):
 
 
 class Found(Struct):
-    """The agent's own history shows the attempt."""
+    """The agent's own history shows the attempt.
+
+    `reason` is `unproved` from an adapter whose agent keeps no history that could show it.
+    """
 
     turn_id: str | None = None
+    reason: str | None = None
 
 
 class Absent(Struct):
@@ -239,8 +243,12 @@ class Adapter(Protocol):
         """Cancel the running turn and wait until it has ended."""
         ...
 
-    async def attach(self, request: msgspec.Raw) -> str:
-        """Take in a session by hand (the body of the `attach` operation); answer its key."""
+    async def attach(self, request: msgspec.Raw) -> tuple[str, ...]:
+        """Take in sessions by hand; answer their keys.
+
+        `request` is the adapter's own JSON. The host remembers it and asks again at its next start;
+        that must not fail for an agent that is not there yet.
+        """
         ...
 
     async def detach(self, key: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Mapping
 
 import msgspec
@@ -188,3 +189,15 @@ class Agent(Struct):
 
 Environment = Mapping[str, str]
 """The environment variables that count for one session, as `on_register` gets them."""
+
+
+def agent_id_for(provider: str, cwd: str, thread_id: str) -> AgentId:
+    """Name the agent of a session: provider, project, and the last 12 of the thread id.
+
+    The project is the last folder of `cwd`, lower case, `[a-z0-9_-]`, at most 24 characters. Thread
+    ids are UUIDv7 at Codex: their head is a clock, their tail is random. Stable over resumes.
+    """
+    folder = cwd.rstrip("/").rpartition("/")[2].lower()
+    project = re.sub(r"[^a-z0-9_-]+", "-", folder).strip("-")[:24].strip("-") or "home"
+    tail = re.sub(r"[^a-z0-9]", "", thread_id.lower())[-12:] or "0"
+    return AgentId(f"{provider}-{project}-{tail}")

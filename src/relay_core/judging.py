@@ -1,0 +1,76 @@
+"""The verdicts of `on_message`, asked once for each delivery that arrives or is released."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from relay_core.delivery import WAITING
+from relay_core.events import Arrived, WasHeld, WasSkipped
+from relay_core.hub_api import VerdictRequest
+from relay_core.messages import DeliveryId, DeliveryState, Offer
+from relay_core.plans import Ruling, Verdict
+from relay_core.seat import Seat
+
+
+class Judge:
+    """Asks the plugins about what waits for one session, and tells the hub what is held or
+    skipped."""
+
+    def __init__(self, seat: Seat) -> None:
+        self._seat = seat
+        self._judged: dict[DeliveryId, int] = {}
+
+    async def judge(self, offers: Sequence[Offer]) -> tuple[Offer, ...]:
+        """Return what may be delivered, with what is in doubt still among it."""
+        kept = [offer for offer in offers if await self._passes(offer)]
+        still_open = {offer.delivery.id for offer in offers}
+        self._judged = {key: at for key, at in self._judged.items() if key in still_open}
+        return tuple(kept)
+
+    async def skip(self, offer: Offer, reason: str) -> None:
+        """Tell the hub that this session will not show a message."""
+        await self._give(offer, Verdict.skip(reason))
+
+    async def _passes(self, offer: Offer) -> bool:
+        row, seat = offer.delivery, self._seat
+        if row.state not in WAITING or self._judged.get(row.id) == row.updated_ms:
+            return True
+        if row.id not in self._judged:
+            await seat.tell(
+                Arrived(
+                    at_ms=seat.clock.now_ms(),
+                    agent_id=seat.agent_id,
+                    delivery_id=row.id,
+                    message_id=row.message_id,
+                )
+            )
+        self._judged[row.id] = row.updated_ms
+        verdict, decisions = await seat.hooks.on_message(offer.message, seat.session())
+        seat.remember(offer.message.id, decisions)
+        if verdict.ruling is Ruling.DELIVER:
+            return True
+        await self._give(offer, verdict)
+        return False
+
+    async def _give(self, offer: Offer, verdict: Verdict) -> None:
+        row, seat = offer.delivery, self._seat
+        held = verdict.ruling is Ruling.HOLD
+        request = VerdictRequest(
+            state=DeliveryState.HELD if held else DeliveryState.SKIPPED,
+            reason=verdict.reason,
+            until=verdict.until_ms if held else None,
+            agent_id=seat.agent_id,
+            instance_id=seat.instance_id,
+            epoch=seat.epoch,
+        )
+        await seat.hub.give_verdict(row.id, request)
+        event = WasHeld if held else WasSkipped
+        await seat.tell(
+            event(
+                at_ms=seat.clock.now_ms(),
+                agent_id=seat.agent_id,
+                delivery_id=row.id,
+                message_id=row.message_id,
+                reason=verdict.reason or verdict.ruling,
+            )
+        )

@@ -1,0 +1,71 @@
+"""What a host remembers over restarts: the sessions that were attached by hand."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from relay_core.errors import SettingsError
+from relay_core.messages import Struct
+from relay_core.user_files import read_user_file
+
+
+class Attachment(Struct):
+    """One request to attach, as the adapter got it, and the keys of the sessions that it
+    brought."""
+
+    adapter: str
+    request: msgspec.Raw
+    keys: tuple[str, ...] = ()
+
+
+class Memory(Struct):
+    """The content of host.json."""
+
+    attachments: tuple[Attachment, ...] = ()
+
+    def with_attachment(self, attachment: Attachment) -> Memory:
+        """Add one; the same request again replaces the former."""
+        same = (attachment.adapter, bytes(attachment.request))
+        rest = tuple(
+            each for each in self.attachments if (each.adapter, bytes(each.request)) != same
+        )
+        return Memory(attachments=(*rest, attachment))
+
+    def without_key(self, adapter: str, key: str) -> Memory:
+        """Forget one session; a request that brought no other is forgotten with it."""
+        kept: list[Attachment] = []
+        for each in self.attachments:
+            keys = tuple(other for other in each.keys if other != key)
+            if each.adapter != adapter or key not in each.keys:
+                kept.append(each)
+            elif keys:
+                kept.append(msgspec.structs.replace(each, keys=keys))
+        return Memory(attachments=tuple(kept))
+
+
+def recall(file: Path) -> Memory:
+    """Read host.json; empty when there is none, SettingsError when it cannot be understood."""
+    content = read_user_file(file)
+    if content is None:
+        return Memory()
+    try:
+        return msgspec.json.decode(content, type=Memory)
+    except msgspec.DecodeError as error:
+        fix = f"rm {file}, then attach the sessions again"
+        raise SettingsError(f"cannot be read: {error}", file=file, fix=fix) from error
+
+
+def remember(file: Path, memory: Memory) -> None:
+    """Replace host.json in one step; 0600."""
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = file.with_name(f".{file.name}.{os.getpid()}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(fresh, flags, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(msgspec.json.encode(memory))
+        stream.flush()
+        os.fsync(stream.fileno())
+    fresh.replace(file)

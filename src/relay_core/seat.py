@@ -1,0 +1,176 @@
+"""What the parts of one session's sidecar share: its seams, its identity, what it knows."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from relay_core import outlook as outlooks
+from relay_core import retry
+from relay_core.errors import HubRefused, HubUnreachable, RelayError
+from relay_core.events import RelayEvent
+from relay_core.hooks import Hooks
+from relay_core.hub_api import Fence, Outcome
+from relay_core.messages import MessageId, Struct
+from relay_core.plans import Decision
+from relay_core.ports import Adapter, Clock, Failpoints, HubPort, Random, SessionSeen
+from relay_core.sessions import Agent, Policy, RegistrationPatch, Session, agent_id_for
+
+log = logging.getLogger("relay.sidecar")
+
+DECISIONS_KEPT = 200
+"""Messages whose decisions are remembered for `show --why`."""
+
+T = TypeVar("T")
+
+
+class SidecarSettings(Struct):
+    """What the user's settings say about delivering; times in milliseconds."""
+
+    policy: Policy = Policy()
+    repair_ms: int = 2_000
+    heartbeat_ms: int = 30_000
+    quiet_after_interrupt_ms: int = 60_000
+    unattended_budget: int = 25
+    claim_renew_ms: int = 20_000
+    machine: str = ""
+    hub_url: str = ""
+
+
+class Seams(Struct):
+    """What a sidecar is given instead of a real hub, agent, clock or random source."""
+
+    adapter: Adapter
+    hub: HubPort
+    hooks: Hooks
+    clock: Clock
+    random: Random
+    failpoint: Failpoints
+
+
+class Seat:
+    """One session's place in this host; what changes in it changes in the host's loop only."""
+
+    def __init__(self, seen: SessionSeen, seams: Seams, settings: SidecarSettings) -> None:
+        self.seen = seen
+        self.settings = settings
+        self.adapter = seams.adapter
+        self.hub = seams.hub
+        self.hooks = seams.hooks
+        self.clock = seams.clock
+        self.random = seams.random
+        self.failpoint = seams.failpoint
+        self.agent_id = agent_id_for(seen.provider, seen.cwd, seen.thread_id)
+        self.instance_id = seams.random.token_hex(8)
+        self.epoch = 0
+        self.agent: Agent | None = None
+        self.patch = RegistrationPatch()
+        self.outlook = outlooks.first_look(seen, seams.clock.now_ms())
+        self.away_ms = 0
+        self.last_error: str | None = None
+        self._decisions: dict[MessageId, dict[tuple[str, str], Decision]] = {}
+
+    @property
+    def key(self) -> str:
+        """The adapter's own name of the session."""
+        return self.seen.key
+
+    def fence(self) -> Fence:
+        """Who is acting, for the hub."""
+        return Fence(agent_id=self.agent_id, instance_id=self.instance_id, epoch=self.epoch)
+
+    def outcome(
+        self,
+        outcome: str,
+        *,
+        turn_id: str | None = None,
+        reason: str | None = None,
+        crashed: bool = False,
+        permanent: bool = False,
+    ) -> Outcome:
+        """What became of an attempt of this session's."""
+        return Outcome(
+            outcome=outcome,
+            turn_id=turn_id,
+            reason=reason,
+            crashed=crashed,
+            permanent=permanent,
+            agent_id=self.agent_id,
+            instance_id=self.instance_id,
+            epoch=self.epoch,
+        )
+
+    def session(self) -> Session:
+        """Show the session to the decision hooks, with the time in it."""
+        seen, known, patch, agent = self.seen, self.outlook, self.patch, self.agent
+        return Session(
+            id=self.agent_id,
+            adapter=self.adapter.name,
+            thread_id=seen.thread_id,
+            now=self.clock.now_ms(),
+            activity=known.activity,
+            turn=known.turn,
+            abilities=self.adapter.describe(seen.key),
+            policy=self.settings.policy,
+            cwd=seen.cwd,
+            label=agent.label if agent else patch.label,
+            tags=agent.tags if agent else patch.tags or (),
+            capabilities=agent.capabilities if agent else patch.capabilities or (),
+            channels=agent.channels if agent else patch.channels or (),
+            approval=seen.approval or patch.approval or "open",
+            profile=patch.profile,
+            model=seen.model,
+            hub_url=self.settings.hub_url,
+            attended=seen.attended,
+            away_ms=self.away_ms,
+            last_user_turn_ms=known.last_user_turn_ms,
+        )
+
+    @property
+    def unattended(self) -> bool:
+        """Whether the budget of turns without a sign of the user is spent."""
+        spent = self.outlook.relay_turns >= self.settings.unattended_budget
+        return spent and not self.seen.attended
+
+    async def tell(self, event: RelayEvent) -> None:
+        """Let the observers see what has happened."""
+        await self.hooks.on_event(event, self.session())
+
+    def remember(self, message_id: MessageId, decisions: Sequence[Decision]) -> None:
+        """Keep what the plugins answered about a message; the oldest messages are forgotten."""
+        kept = self._decisions.setdefault(message_id, {})
+        kept |= {(each.hook, each.plugin): each for each in decisions}
+        while len(self._decisions) > DECISIONS_KEPT:
+            self._decisions.pop(next(iter(self._decisions)))
+
+    def decisions(self, message_id: MessageId) -> tuple[Decision, ...]:
+        """Every plugin's last answers about one message."""
+        return tuple(self._decisions.get(message_id, {}).values())
+
+    def trouble(self, error: RelayError) -> None:
+        """Show an error in the session's status."""
+        self.last_error = str(error)
+        log.info("%s: %s: %s", self.agent_id, error.code, error)
+
+    def backoff_ms(self, failures: int) -> int:
+        """How long to wait before asking again; spread, so that many hosts do not come at once."""
+        return retry.delay_ms(failures, self.random.random(), first_ms=50, most_ms=5_000)
+
+    async def persist(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask until the hub answers: what is known must not be lost because it restarts.
+
+        Raises what the hub refuses, but for 429 and 503, which mean later.
+        """
+        failures = 0
+        while True:
+            try:
+                return await ask()
+            except HubUnreachable as error:
+                self.trouble(error)
+            except HubRefused as error:
+                if error.status not in {429, 503}:
+                    raise
+                self.trouble(error)
+            failures += 1
+            await self.clock.sleep(self.backoff_ms(failures) / 1000)

@@ -1,0 +1,507 @@
+"""One session's loop: mail in, decisions, injection, evidence, receipts.
+
+Each round fetches what is open at the hub, resolves what is in doubt by looking into the agent's
+own history, asks the plugins about the rest, and makes at most one attempt. The hub remembers
+everything; a sidecar that dies at any step is replaced by one that begins with the same round.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+
+from relay_core import delivery
+from relay_core import outlook as outlooks
+from relay_core.attempting import Attempts
+from relay_core.batch import next_batch
+from relay_core.errors import (
+    AdapterError,
+    HubError,
+    HubRefused,
+    PluginError,
+    RelayError,
+    SettingsError,
+    StaleEpoch,
+    WireError,
+)
+from relay_core.events import Fenced, Registered, TurnEnded
+from relay_core.hub_api import Fence, HeartbeatRequest, RegisterRequest, Served, TurnReport
+from relay_core.judging import Judge
+from relay_core.messages import AgentId, AttemptId, DeliveryId, MessageId, Offer, Struct
+from relay_core.plans import Decision, DeliveryPlan, Mode
+from relay_core.ports import Failpoint, SessionEvent, SessionSeen, SessionTurnEnded
+from relay_core.seat import Seams, Seat, SidecarSettings, log
+from relay_core.sessions import Activity, Registration, RegistrationPatch
+from relay_core.waiting import Situation, Wait, why_wait
+
+NOT_FOUND = 404
+
+MOVED_PAUSE_MS = 50
+"""How long a session that moved under an attempt is given to say where to."""
+
+STATUS_WORDS = {
+    Activity.AT_REST: "idle",
+    Activity.IN_TURN: "busy",
+    Activity.WAITING_FOR_USER: "waiting",
+    Activity.AWAY: "away",
+}
+
+
+class SessionStatus(Struct):
+    """One session as `agent-relay status` shows it."""
+
+    agent_id: AgentId
+    adapter: str
+    thread_id: str
+    instance_id: str
+    epoch: int
+    activity: Activity
+    connection: str
+    active_turn: str | None = None
+    pending: int = 0
+    waiting: str | None = None
+    waiting_until_ms: int | None = None
+    unattended: bool = False
+    last_error: str | None = None
+
+
+class Sidecar:
+    """Delivers one session's mail; `run` ends when another instance has taken the agent over."""
+
+    def __init__(
+        self,
+        seen: SessionSeen,
+        seams: Seams,
+        settings: SidecarSettings,
+        *,
+        changed: Callable[[], None],
+    ) -> None:
+        self._seat = Seat(seen, seams, settings)
+        self._judge = Judge(self._seat)
+        self._attempts = Attempts(self._seat, self._judge, while_looking=self._hurry)
+        self._changed = changed
+        self._offers: tuple[Offer, ...] = ()
+        self._wait: Wait | None = None
+        self._wake = asyncio.Event()
+        self._mail = asyncio.Event()
+        self._stale_picture = asyncio.Event()
+        self._fenced_by: int | None = None
+        self._stopping = False
+        self._ended_turns: asyncio.Queue[SessionTurnEnded] = asyncio.Queue()
+        self.registered = asyncio.Event()
+
+    # What the host tells it ----------------------------------------------------------------------
+
+    def notice(self, event: SessionEvent) -> None:
+        """Take in what the adapter reported about this session."""
+        seat = self._seat
+        if isinstance(event, SessionSeen):
+            seat.seen = event
+        if isinstance(event, SessionTurnEnded) and event.attempts:
+            self._ended_turns.put_nowait(event)
+        now_ms, before = seat.clock.now_ms(), seat.outlook.away_since_ms
+        seat.outlook = outlooks.after(seat.outlook, event, now_ms)
+        if (before is None) != (seat.outlook.away_since_ms is None):
+            self._changed()
+            if before is not None:
+                seat.away_ms = max(seat.away_ms, now_ms - before)
+        self._stale_picture.set()
+        self._wake.set()
+
+    def notice_mail(self) -> None:
+        """Look at the hub again: something may have come."""
+        self._mail.set()
+        self._wake.set()
+
+    def notice_fenced(self, epoch: int) -> None:
+        """Stop when another instance holds a newer epoch."""
+        if self._seat.epoch and epoch > self._seat.epoch:
+            self._fenced_by = epoch
+            self._wake.set()
+
+    def stop(self) -> None:
+        """End `run` after the round that is under way."""
+        self._stopping = True
+        self._wake.set()
+
+    # What it shows -------------------------------------------------------------------------------
+
+    @property
+    def agent_id(self) -> AgentId:
+        """The session's agent at the hub."""
+        return self._seat.agent_id
+
+    @property
+    def seen(self) -> SessionSeen:
+        """What the adapter last said about the session as a whole."""
+        return self._seat.seen
+
+    @property
+    def thread_id(self) -> str:
+        """The session's thread."""
+        return self._seat.seen.thread_id
+
+    @property
+    def served(self) -> Served | None:
+        """How the session is named on the host's stream; None while nobody can reach it here."""
+        seat = self._seat
+        away = seat.outlook.activity is Activity.AWAY
+        if away or not seat.epoch or self._fenced_by is not None:
+            return None
+        return Served(id=seat.agent_id, instance_id=seat.instance_id, epoch=seat.epoch)
+
+    @property
+    def fenced(self) -> bool:
+        """Whether another instance took the agent over."""
+        return self._fenced_by is not None
+
+    def carries(self, delivery_id: DeliveryId) -> bool:
+        """Whether a delivery was open for this session at the last look."""
+        return any(offer.delivery.id == delivery_id for offer in self._offers)
+
+    def fence(self) -> Fence:
+        """Who acts for this session, for the hub."""
+        return self._seat.fence()
+
+    @property
+    def last_error(self) -> str | None:
+        """The trouble of the moment, in one line."""
+        return self._seat.last_error
+
+    def status(self) -> SessionStatus:
+        """Show where this session stands."""
+        seat, wait = self._seat, self._wait
+        turn = seat.outlook.turn
+        return SessionStatus(
+            agent_id=seat.agent_id,
+            adapter=seat.adapter.name,
+            thread_id=seat.seen.thread_id,
+            instance_id=seat.instance_id,
+            epoch=seat.epoch,
+            activity=seat.outlook.activity,
+            connection=self._connection(),
+            active_turn=turn.id if turn else None,
+            pending=len(self._offers),
+            waiting=wait.reason if wait else None,
+            waiting_until_ms=wait.until_ms if wait else None,
+            unattended=seat.unattended,
+            last_error=seat.last_error,
+        )
+
+    def decisions(self, message_id: MessageId) -> tuple[Decision, ...]:
+        """Every plugin's last answers about one message."""
+        return self._seat.decisions(message_id)
+
+    def _connection(self) -> str:
+        if self._fenced_by is not None:
+            return "fenced"
+        if not self._seat.epoch:
+            return "registering"
+        return "away" if self._seat.outlook.activity is Activity.AWAY else "connected"
+
+    # Life ----------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Register, then deliver until stopped or fenced; cancel it when the session is closed."""
+        seat = self._seat
+        try:
+            await self._until_registered()
+            async with asyncio.TaskGroup() as tasks:
+                beside = (
+                    tasks.create_task(self._beat(), name=f"heartbeat {seat.agent_id}"),
+                    tasks.create_task(self._keep_claims(), name=f"claims {seat.agent_id}"),
+                    tasks.create_task(self._report_turns(), name=f"turns {seat.agent_id}"),
+                )
+                await self._deliver()
+                for task in beside:
+                    task.cancel()
+        except* StaleEpoch as stale:
+            self._fenced_by = self._fenced_by or seat.epoch + 1
+            log.warning("%s: %s; this host stops acting for it", seat.agent_id, stale.exceptions[0])
+        if self._fenced_by is not None:
+            self._changed()
+            at_ms = seat.clock.now_ms()
+            await seat.tell(Fenced(at_ms=at_ms, agent_id=seat.agent_id, epoch=seat.epoch))
+
+    async def retire(self) -> None:
+        """Say at the hub that nobody serves the session any more; best effort."""
+        seat = self._seat
+        if seat.epoch and self._fenced_by is None:
+            try:
+                await seat.hub.set_status(seat.fence(), "offline")
+            except (HubError, WireError) as error:
+                log.info("%s: could not say goodbye: %s", seat.agent_id, error)
+
+    async def _until_registered(self) -> None:
+        failures = 0
+        while not self._stopping:
+            try:
+                await self._register()
+            except (HubError, PluginError, SettingsError, WireError) as error:
+                failures += 1
+                self._seat.trouble(error)
+                self._wake.clear()
+                await self._pause_ms(self._seat.backoff_ms(failures))
+            else:
+                return
+
+    async def _register(self) -> None:
+        seat = self._seat
+        known = _registration(seat)
+        seat.patch, _ = await seat.hooks.on_register(known, seat.seen.environment)
+        agent = await seat.hub.register(_request(seat, known, seat.patch))
+        await seat.failpoint(Failpoint.REGISTERED)
+        seat.agent, seat.epoch, seat.away_ms = agent, agent.epoch, agent.away_ms
+        seat.last_error = None
+        self.registered.set()
+        self._changed()
+        at_ms = seat.clock.now_ms()
+        await seat.tell(Registered(at_ms=at_ms, agent_id=seat.agent_id, epoch=agent.epoch))
+
+    async def _deliver(self) -> None:
+        failures = 0
+        while self._fenced_by is None:
+            self._wake.clear()
+            if self._stopping:
+                return
+            try:
+                until_ms = await self._round()
+                failures = 0
+            except StaleEpoch:
+                raise
+            except HubRefused as error:
+                failures += 1
+                if error.status == NOT_FOUND:  # the agent was removed, or the hub has a new store
+                    await self._until_registered()
+                    continue
+                until_ms = self._later(error, failures, error.retry_after_s)
+            except (HubError, PluginError, AdapterError, WireError) as error:
+                failures += 1
+                until_ms = self._later(error, failures)
+            await self._pause_until(until_ms)
+        raise StaleEpoch(f"epoch {self._fenced_by} has taken over")
+
+    def _later(self, error: RelayError, failures: int, seconds: int | None = None) -> int:
+        self._seat.trouble(error)
+        delay_ms = seconds * 1000 if seconds else self._seat.backoff_ms(failures)
+        return self._seat.clock.now_ms() + delay_ms
+
+    # One round -----------------------------------------------------------------------------------
+
+    async def _round(self) -> int | None:
+        """Do what can be done now; answer when to look again (None: when something happens)."""
+        seat = self._seat
+        self._offers = await seat.hub.offers(seat.fence())
+        in_doubt = await self._attempts.resolve(self._offers)
+        if in_doubt is None:
+            return seat.clock.now_ms()
+        seat.last_error = None
+        self._offers = await self._judge.judge(self._offers)
+        batch = next_batch(self._offers, seat.clock.now_ms())
+        wait = self._why_wait(in_doubt=in_doubt)
+        if wait is None and not batch.offers and batch.wake_at_ms is not None:
+            wait = self._why_wait(retry_at_ms=batch.wake_at_ms)
+        if wait is not None or not batch.offers:
+            return self._waiting(wait if self._offers else None)
+        plan = await self._plan(batch.offers)
+        wait = self._why_wait(plan=plan)
+        self._waiting(wait)
+        if wait is not None:
+            return wait.until_ms
+        moved = await self._attempts.make(batch.offers[: plan.take], plan)
+        return seat.clock.now_ms() + (MOVED_PAUSE_MS if moved else 0)
+
+    async def _hurry(self) -> None:
+        """While an attempt is in doubt, stop the turn for urgent mail that may interrupt.
+
+        What was steered into that turn is then found absent, and goes in with the urgent message,
+        in order; waiting for a long tool run to end would keep the urgent one waiting as well.
+        """
+        while True:
+            self._mail.clear()
+            await self._mail.wait()
+            try:
+                await self._interrupt_for_urgent()
+            except (HubError, PluginError, AdapterError, WireError) as error:
+                self._seat.trouble(error)
+
+    async def _interrupt_for_urgent(self) -> None:
+        seat = self._seat
+        offers = await self._judge.judge(await seat.hub.offers(seat.fence()))
+        urgent = tuple(
+            offer
+            for offer in offers
+            if offer.message.urgent and offer.delivery.state in delivery.WAITING
+        )
+        turn = seat.outlook.turn
+        if not urgent or turn is None or self._why_wait() is not None:
+            return
+        plan = await self._plan(urgent)
+        if plan.mode is Mode.INTERRUPT:
+            await seat.adapter.interrupt(seat.key, turn.id)
+
+    async def _plan(self, offers: tuple[Offer, ...]) -> DeliveryPlan:
+        seat = self._seat
+        messages = [offer.message for offer in offers]
+        plan, decisions = await seat.hooks.choose_delivery(messages, seat.session())
+        for message in messages:
+            seat.remember(message.id, decisions)
+        return plan
+
+    def _why_wait(
+        self,
+        *,
+        in_doubt: bool = False,
+        retry_at_ms: int | None = None,
+        plan: DeliveryPlan | None = None,
+    ) -> Wait | None:
+        seat = self._seat
+        return why_wait(
+            Situation(
+                now_ms=seat.clock.now_ms(),
+                activity=seat.outlook.activity,
+                in_doubt=in_doubt,
+                user_interrupted_ms=seat.outlook.user_interrupted_ms,
+                quiet_after_interrupt_ms=seat.settings.quiet_after_interrupt_ms,
+                attended=seat.seen.attended,
+                relay_turns=seat.outlook.relay_turns,
+                unattended_budget=seat.settings.unattended_budget,
+                retry_at_ms=retry_at_ms,
+                plan=plan,
+            )
+        )
+
+    def _waiting(self, wait: Wait | None) -> int | None:
+        if (self._wait and self._wait.reason) != (wait and wait.reason):
+            self._stale_picture.set()
+        self._wait = wait
+        return None if wait is None else wait.until_ms
+
+    async def _pause_until(self, until_ms: int | None) -> None:
+        repair_ms, now_ms = self._seat.settings.repair_ms, self._seat.clock.now_ms()
+        await self._pause_ms(repair_ms if until_ms is None else min(until_ms - now_ms, repair_ms))
+
+    async def _pause_ms(self, ms: int) -> None:
+        if ms <= 0:
+            await self._seat.clock.sleep(0)
+            return
+        try:
+            async with asyncio.timeout(ms / 1000):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    # Tasks of their own --------------------------------------------------------------------------
+
+    async def _beat(self) -> None:
+        """Keep the hub's picture of this session fresh: on each change, and now and then."""
+        seat, failures = self._seat, 0
+        while True:
+            self._stale_picture.clear()
+            try:
+                await seat.hub.heartbeat(seat.agent_id, self._picture())
+                failures = 0
+            except StaleEpoch:
+                raise
+            except (HubError, WireError) as error:
+                failures += 1
+                log.info("%s: heartbeat: %s", seat.agent_id, error)
+                await seat.clock.sleep(seat.backoff_ms(failures) / 1000)
+                continue
+            try:
+                async with asyncio.timeout(seat.settings.heartbeat_ms / 1000):
+                    await self._stale_picture.wait()
+            except TimeoutError:
+                continue
+
+    def _picture(self) -> HeartbeatRequest:
+        seat = self._seat
+        activity = seat.outlook.activity
+        return HeartbeatRequest(
+            instance_id=seat.instance_id,
+            epoch=seat.epoch,
+            status=STATUS_WORDS[activity],
+            ready=activity is Activity.AT_REST and self._wait is None,
+            waiting=self._wait.reason if self._wait else None,
+            unattended=seat.unattended,
+            last_user_turn_ms=seat.outlook.last_user_turn_ms,
+        )
+
+    async def _keep_claims(self) -> None:
+        while True:
+            await self._seat.clock.sleep(self._seat.settings.claim_renew_ms / 1000)
+            await self._attempts.claims.renew()
+
+    async def _report_turns(self) -> None:
+        seat = self._seat
+        while True:
+            ended = await self._ended_turns.get()
+            for attempt_id in ended.attempts:
+                await self._report_turn(attempt_id, ended)
+            await seat.tell(
+                TurnEnded(
+                    at_ms=seat.clock.now_ms(),
+                    agent_id=seat.agent_id,
+                    turn_id=ended.turn_id,
+                    status=ended.status,
+                )
+            )
+
+    async def _report_turn(self, attempt_id: AttemptId, ended: SessionTurnEnded) -> None:
+        seat = self._seat
+        report = TurnReport(
+            turn_id=ended.turn_id,
+            status=ended.status,
+            final_text=ended.final_text if ended.started_by == attempt_id else None,
+            agent_id=seat.agent_id,
+            instance_id=seat.instance_id,
+            epoch=seat.epoch,
+        )
+        try:
+            await seat.persist(lambda: seat.hub.report_turn(attempt_id, report))
+        except StaleEpoch:
+            raise
+        except HubRefused as refused:
+            log.info("%s: turn not reported: %s", seat.agent_id, refused)
+
+
+def _registration(seat: Seat) -> Registration:
+    seen = seat.seen
+    return Registration(
+        adapter=seat.adapter.name,
+        provider=seen.provider,
+        cwd=seen.cwd,
+        thread_id=seen.thread_id,
+        rig=seen.rig or "codex-live",
+        model=seen.model,
+        approval=seen.approval,
+        launched=seen.launched,
+    )
+
+
+def _request(seat: Seat, known: Registration, patch: RegistrationPatch) -> RegisterRequest:
+    meta: dict[str, object] = {
+        **(patch.meta or {}),
+        "client": f"agent-relay/{seat.adapter.name}",
+        "threadId": known.thread_id,
+        "cwd": known.cwd,
+        "model": known.model,
+        "approvalMode": known.approval or patch.approval or "open",
+        "channels": patch.channels or (),
+        "profile": patch.profile,
+    }
+    return RegisterRequest(
+        id=seat.agent_id,
+        name=seat.agent_id,
+        label=patch.label,
+        machine=seat.settings.machine,
+        rig=known.rig,
+        tags=patch.tags or (known.provider, known.rig),
+        capabilities=patch.capabilities or ("chat",),
+        status=STATUS_WORDS[seat.outlook.activity],
+        instance_id=seat.instance_id,
+        adapter=seat.adapter.name,
+        meta=msgspec.Raw(msgspec.json.encode(meta)),
+    )

@@ -1,0 +1,287 @@
+"""An agent that lives in memory, and the adapter to it: for simulations and for plugin authors'
+tests.
+
+It keeps what matters of a real one: a history that survives its crashes, running turns and steered
+input that do not, hand-overs whose answer may be lost, and a user who types and interrupts. All
+times are drawn from the random source that it is given, all waiting is done on the clock that it is
+given.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+
+import msgspec
+
+from relay_core.errors import AdapterError, SessionGone, SessionMoved
+from relay_core.messages import Attempt, AttemptId, Struct, TurnStatus
+from relay_core.plans import Mode
+from relay_core.ports import (
+    Absent,
+    Clock,
+    Evidence,
+    Found,
+    HandedOver,
+    Injection,
+    Random,
+    SessionChanged,
+    SessionEvent,
+    SessionSeen,
+    SessionTurnEnded,
+    Unknown,
+)
+from relay_core.sessions import (
+    Abilities,
+    Activity,
+    Proof,
+    Provenance,
+    Replying,
+    Steering,
+    Turn,
+)
+
+SETTLE_S = 0.5
+"""How long a session must have rested before what is not in its history is absent."""
+
+
+class Item(Struct):
+    """One user message in a thread's history; `attempt_id` is None for the user's own."""
+
+    turn_id: str
+    text: str
+    attempt_id: AttemptId | None = None
+
+
+class Faults(Struct):
+    """How often things go wrong, as probabilities."""
+
+    lose_reply: float = 0.0
+    crash_after_taking: float = 0.0
+
+
+class MemoryThread:
+    """One thread of a `MemoryAgent`; `history` is what a crash leaves."""
+
+    def __init__(self, key: str, cwd: str) -> None:
+        self.key = key
+        self.cwd = cwd
+        self.history: list[Item] = []
+        self.activity = Activity.AT_REST
+        self.turn: Turn | None = None
+        self.carried: list[Item] = []
+        self.pending: list[Item] = []
+        self.rested_since = 0.0
+        self.life = 0
+        self.crashes: list[float] = []
+
+    def holds(self, attempt_id: AttemptId) -> Item | None:
+        """Find an attempt in the history."""
+        return next((item for item in self.history if item.attempt_id == attempt_id), None)
+
+
+class MemoryAgent:
+    """Several threads and the adapter to them; implements `relay_core.ports.Adapter`."""
+
+    name = "memory"
+
+    def __init__(self, clock: Clock, random: Random, faults: Faults | None = None) -> None:
+        self._clock = clock
+        self._random = random
+        self.faults = faults or Faults()
+        self.threads: dict[str, MemoryThread] = {}
+        self._listeners: list[asyncio.Queue[SessionEvent]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # What a test does with it --------------------------------------------------------------------
+
+    def open_thread(self, key: str, cwd: str = "/work/demo") -> MemoryThread:
+        """Begin a thread at rest."""
+        thread = self.threads[key] = MemoryThread(key, cwd)
+        thread.rested_since = self._clock.monotonic()
+        self._emit(self._seen(thread))
+        return thread
+
+    def type(self, key: str, text: str) -> None:
+        """Let the user type: a turn of the user's, or input to the running one."""
+        self._take(self.threads[key], Item(turn_id="", text=text), Provenance.USERS)
+
+    def user_interrupts(self, key: str) -> None:
+        """Let the user stop the running turn; steered input that was not taken yet is lost."""
+        thread = self.threads[key]
+        if thread.turn is not None:
+            self._end(thread, TurnStatus.INTERRUPTED, by_us=False)
+
+    async def crash(self, key: str, down_s: float) -> None:
+        """Kill the agent of one thread; it is back, at rest, after `down_s`."""
+        thread = self.threads[key]
+        thread.life += 1
+        thread.crashes.append(self._clock.monotonic())
+        thread.turn, thread.carried, thread.pending = None, [], []
+        thread.activity = Activity.AWAY
+        self._emit(SessionChanged(key=key, activity=Activity.AWAY))
+        await self._clock.sleep(down_s)
+        thread.activity = Activity.AT_REST
+        thread.rested_since = self._clock.monotonic()
+        self._emit(SessionChanged(key=key, activity=Activity.AT_REST))
+
+    # The port ------------------------------------------------------------------------------------
+
+    async def sessions(self) -> AsyncIterator[SessionEvent]:
+        """Report every thread, then what happens."""
+        queue: asyncio.Queue[SessionEvent] = asyncio.Queue()
+        for thread in self.threads.values():
+            queue.put_nowait(self._seen(thread))
+        self._listeners.append(queue)
+        try:
+            while True:
+                yield await queue.get()
+        finally:
+            self._listeners.remove(queue)
+
+    def describe(self, key: str) -> Abilities:
+        """The same for every thread: everything."""
+        del key
+        return Abilities(
+            wake=True,
+            steer=Steering.LIVE,
+            interrupt=True,
+            prove=Proof.BY_ID,
+            reply=Replying.LINKED,
+            visible=True,
+        )
+
+    async def inject(self, injection: Injection) -> HandedOver:
+        """Take the input; the answer may be lost, and the agent may die right after."""
+        thread = self._thread(injection.key)
+        await self._clock.sleep(self._between(0.001, 0.02))
+        if thread.activity is Activity.AWAY:
+            raise SessionGone(self.name, "the agent is down")
+        if injection.mode is Mode.STEER and (
+            thread.turn is None or thread.turn.id != injection.turn_id
+        ):
+            raise SessionMoved(self.name, "no such turn is running")
+        steered = thread.turn is not None
+        item = Item(turn_id="", text=injection.text, attempt_id=injection.id)
+        self._take(thread, item, Provenance.OURS)
+        if self._random.random() < self.faults.crash_after_taking:
+            self._spawn(self.crash(thread.key, self._between(0.1, 3)))
+            await self._clock.sleep(0)
+        if self._random.random() < self.faults.lose_reply:
+            raise AdapterError(self.name, "no answer")
+        return HandedOver(turn_id=thread.turn.id if thread.turn else None, steered=steered)
+
+    async def find(self, key: str, attempt: Attempt, *, marker: str | None = None) -> Evidence:
+        """Look into the history until the item is there or can no longer come."""
+        del marker
+        thread = self._thread(key)
+        for _ in range(600):
+            if (item := thread.holds(attempt.id)) is not None:
+                return Found(turn_id=item.turn_id)
+            if thread.activity is Activity.AWAY:
+                return Unknown(why="the agent is down")
+            rested = self._clock.monotonic() - thread.rested_since
+            if thread.activity is Activity.AT_REST and rested >= SETTLE_S:
+                return Absent(agent_crashed=self._crashed_soon_after(thread, attempt))
+            await self._clock.sleep(0.1)
+        return Unknown(why="not yet")
+
+    async def interrupt(self, key: str, turn_id: str) -> None:
+        """Stop a turn."""
+        thread = self._thread(key)
+        await self._clock.sleep(self._between(0.005, 0.02))
+        if thread.turn is not None and thread.turn.id == turn_id:
+            self._end(thread, TurnStatus.INTERRUPTED, by_us=True)
+
+    async def attach(self, request: msgspec.Raw) -> tuple[str, ...]:
+        """Open a thread by its name."""
+        key = msgspec.json.decode(request, type=str)
+        self.open_thread(key)
+        return (key,)
+
+    async def detach(self, key: str) -> None:
+        """Forget a thread."""
+        self.threads.pop(key, None)
+
+    async def close(self) -> None:
+        """Stop everything that runs."""
+        for task in list(self._tasks):
+            task.cancel()
+
+    # Inside --------------------------------------------------------------------------------------
+
+    def _thread(self, key: str) -> MemoryThread:
+        if key not in self.threads:
+            raise SessionGone(self.name, f"no thread {key}")
+        return self.threads[key]
+
+    def _take(self, thread: MemoryThread, item: Item, provenance: Provenance) -> None:
+        if thread.turn is None:
+            turn = Turn(id=self._random.token_hex(4), provenance=provenance)
+            thread.turn, thread.activity = turn, Activity.IN_TURN
+            self._emit(SessionChanged(key=thread.key, activity=Activity.IN_TURN, turn=turn))
+            self._spawn(self._run(thread, turn, thread.life))
+        thread.pending.append(msgspec.structs.replace(item, turn_id=thread.turn.id))
+
+    async def _run(self, thread: MemoryThread, turn: Turn, life: int) -> None:
+        """One turn: takes its input in after a moment, again and again, and ends."""
+        ends = self._clock.monotonic() + self._between(0.2, 5)
+        while self._clock.monotonic() < ends or thread.pending:
+            await self._clock.sleep(self._between(0.005, 0.4))
+            if thread.turn is not turn or thread.life != life:
+                return
+            thread.history += thread.pending
+            thread.carried += thread.pending
+            thread.pending = []
+        self._end(thread, TurnStatus.COMPLETED, by_us=False)
+
+    def _end(self, thread: MemoryThread, status: TurnStatus, *, by_us: bool) -> None:
+        turn, carried = thread.turn, thread.carried
+        if turn is None:
+            return
+        thread.turn, thread.carried, thread.pending = None, [], []
+        thread.activity = Activity.AT_REST
+        thread.rested_since = self._clock.monotonic()
+        ours = tuple(item.attempt_id for item in carried if item.attempt_id is not None)
+        users = [item for item in carried if item.attempt_id is None]
+        self._emit(
+            SessionTurnEnded(
+                key=thread.key,
+                turn_id=turn.id,
+                status=status,
+                provenance=turn.provenance,
+                interrupted_by_us=by_us if status is TurnStatus.INTERRUPTED else None,
+                attempts=ours,
+                started_by=ours[0] if ours and turn.provenance is Provenance.OURS else None,
+                other_user_messages=bool(users),
+                final_text="done",
+            )
+        )
+        self._emit(SessionChanged(key=thread.key, activity=Activity.AT_REST))
+
+    def _crashed_soon_after(self, thread: MemoryThread, attempt: Attempt) -> bool:
+        age_s = (self._clock.now_ms() - attempt.started_ms) / 1000
+        began = self._clock.monotonic() - age_s
+        return any(began <= crash <= began + 10 for crash in thread.crashes)
+
+    def _seen(self, thread: MemoryThread) -> SessionSeen:
+        return SessionSeen(
+            key=thread.key,
+            thread_id=thread.key,
+            cwd=thread.cwd,
+            provider="memory",
+            activity=thread.activity,
+            turn=thread.turn,
+        )
+
+    def _emit(self, event: SessionEvent) -> None:
+        for queue in self._listeners:
+            queue.put_nowait(event)
+
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _between(self, low: float, high: float) -> float:
+        return low + self._random.random() * (high - low)
