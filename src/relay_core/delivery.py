@@ -62,7 +62,7 @@ class ClaimReopened(Event):
 
 
 class ClaimExhausted(Event):
-    """The claim lapsed too often: whatever the message does to its holders, nobody gets it again."""
+    """The claim lapsed too often: the work is offered to nobody any more."""
 
 
 class AttemptRecorded(Event):
@@ -118,8 +118,8 @@ class RecipientRemoved(Event):
 
 EVENTS: tuple[type[Event], ...] = (
     Held, Released, Skipped, Claimed, ClaimTakenByOther, ClaimReopened, ClaimExhausted,
-    AttemptRecorded, AttemptDoubted, Proved, FoundAbsent, AttemptFailed, MarkedRead, TimeRanOut, CancelRequested,
-    RecipientRemoved,
+    AttemptRecorded, AttemptDoubted, Proved, FoundAbsent, AttemptFailed, MarkedRead, TimeRanOut,
+    CancelRequested, RecipientRemoved,
 )  # fmt: skip
 
 

@@ -1,0 +1,245 @@
+"""The store port: what the hub's service asks of a durable store."""
+
+# Rule 1: a unit of work is a coroutine function that is given a Transaction. Everything that it wrote
+#         is committed together, or nothing is; `write` answers after the commit.
+# Rule 2: a unit of work awaits nothing but its Transaction. A store may run it in its writer thread,
+#         where there is no event loop, and may commit it together with others.
+# Rule 3: a unit of work that raises leaves no trace, and its neighbours in the same commit stay.
+# Rule 4: a unit of work may be run again from the start (serialization failures elsewhere), so it
+#         decides from what it reads and keeps nothing outside but its result.
+# Rule 5: reading never waits for a writer.
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from relay_core.messages import (
+    AgentId,
+    AttemptId,
+    Delivery,
+    DeliveryId,
+    Message,
+    MessageId,
+    Offer,
+    TurnStatus,
+)
+from relay_core.sessions import Agent
+from relay_hub.store.rows import AnswerRow, AttemptRow, ClaimRow, Traffic
+
+T = TypeVar("T")
+
+
+class Reads(Protocol):
+    """What can be asked, of one consistent state."""
+
+    async def agent(self, agent_id: AgentId) -> Agent | None:
+        """One agent that is registered."""
+        ...
+
+    async def agents(self) -> tuple[Agent, ...]:
+        """Every registered agent, by id; the operator is none of them."""
+        ...
+
+    async def named_agents(self, kind: str, value: str) -> tuple[AgentId, ...]:
+        """Agents with this `label`, `tag` or `cap`, by id."""
+        ...
+
+    async def agent_ids(self) -> tuple[AgentId, ...]:
+        """Every registered agent's id; the operator is none of them."""
+        ...
+
+    async def waiting_count(self, agent_id: AgentId, most: int) -> int:
+        """How many deliveries of an agent are open, counted up to `most`."""
+        ...
+
+    async def message(self, message_id: MessageId) -> Message | None:
+        """One message, with its claim."""
+        ...
+
+    async def messages_for(
+        self, agent_id: AgentId, since: MessageId, most: int
+    ) -> tuple[Message, ...]:
+        """Messages after `since` that an agent may read: no other holds their claim."""
+        ...
+
+    async def latest_message_id(self) -> int:
+        """The newest message's id; 0 when there is none."""
+        ...
+
+    async def sent_since(self, sender: AgentId, since_ms: int) -> Traffic:
+        """What one sender has sent with a token of its own since then."""
+        ...
+
+    async def said_since(self, conversation: MessageId, since_ms: int) -> Traffic:
+        """What agents have sent in one conversation since then."""
+        ...
+
+    async def delivery(self, delivery_id: DeliveryId) -> Delivery | None:
+        """One delivery."""
+        ...
+
+    async def delivery_for(self, message_id: MessageId, agent_id: AgentId) -> Delivery | None:
+        """The delivery of a message to one recipient."""
+        ...
+
+    async def deliveries_of(self, message_id: MessageId) -> tuple[Delivery, ...]:
+        """Every delivery of a message, in the order of their ids."""
+        ...
+
+    async def offers(self, agent_id: AgentId, most_bytes: int) -> tuple[Offer, ...]:
+        """An agent's open deliveries, oldest first.
+
+        Bodies of more than `most_bytes` together are cut off at the end; held ones go first then.
+        At least one is answered when there is one.
+        """
+        ...
+
+    async def history(
+        self, agent_id: AgentId, states: Sequence[str], most: int
+    ) -> tuple[Offer, ...]:
+        """An agent's newest deliveries in these states, final ones included, oldest first."""
+        ...
+
+    async def in_doubt(self, agent_id: AgentId) -> tuple[Delivery, ...]:
+        """An agent's deliveries that are injecting or uncertain."""
+        ...
+
+    async def attempt(self, attempt_id: AttemptId) -> AttemptRow | None:
+        """One attempt with the deliveries that it carries."""
+        ...
+
+    async def claim(self, message_id: MessageId) -> ClaimRow | None:
+        """The claim on a claimable message."""
+        ...
+
+    async def expired(self, now_ms: int, most: int) -> tuple[Delivery, ...]:
+        """Deliveries whose time to live is over, but for those in doubt."""
+        ...
+
+    async def hold_ended(self, now_ms: int, most: int) -> tuple[Delivery, ...]:
+        """Held deliveries whose hold is over."""
+        ...
+
+    async def retry_due(self, after_ms: int, now_ms: int, most: int) -> tuple[Delivery, ...]:
+        """Waiting deliveries whose next try became due after one time, up to another."""
+        ...
+
+    async def lapsed(self, now_ms: int, most: int) -> tuple[ClaimRow, ...]:
+        """Held claims whose lease is over."""
+        ...
+
+    async def answer(self, scope: str, route: str, key: str) -> AnswerRow | None:
+        """What was answered to this idempotency key."""
+        ...
+
+    async def agent_tokens(self) -> Mapping[bytes, AgentId]:
+        """The hashes of all agent tokens."""
+        ...
+
+
+class Transaction(Reads, Protocol):
+    """What a unit of work may do."""
+
+    async def put_agent(self, agent: Agent) -> None:
+        """Store an agent and the names that it is found by; a deleted one lives again."""
+        ...
+
+    async def touch_agent(self, agent: Agent) -> None:
+        """Store what changes often: all but label, tags and capabilities."""
+        ...
+
+    async def former_epoch(self, agent_id: AgentId) -> int:
+        """The highest epoch that this id ever had, deleted or not; 0 when it is new."""
+        ...
+
+    async def delete_agent(self, agent_id: AgentId, now_ms: int) -> None:
+        """Forget an agent and its tokens; its epoch is remembered."""
+        ...
+
+    async def next_seq(self, agent_id: AgentId) -> int:
+        """Take the recipient's next sequence number."""
+        ...
+
+    async def add_message(self, message: Message) -> MessageId:
+        """Store a message; its id is given here."""
+        ...
+
+    async def add_delivery(self, delivery: Delivery) -> DeliveryId:
+        """Store a new delivery; its id is given here."""
+        ...
+
+    async def put_delivery(self, delivery: Delivery, *, before: Delivery, event: str) -> None:
+        """Store a step of the machine, and the step itself in the audit trail."""
+        ...
+
+    async def end_turn(
+        self, attempt_id: AttemptId, turn_id: str, status: TurnStatus, final_text: str | None
+    ) -> None:
+        """Store how the turn that carried an attempt ended, with the attempt and its deliveries."""
+        ...
+
+    async def add_attempt(self, attempt: AttemptRow) -> None:
+        """Store a new attempt."""
+        ...
+
+    async def resolve_attempt(
+        self, attempt_id: AttemptId, outcome: str, turn_id: str | None, now_ms: int
+    ) -> None:
+        """Store what became of an attempt."""
+        ...
+
+    async def put_claim(self, claim: ClaimRow) -> None:
+        """Store a claim, new or changed."""
+        ...
+
+    async def restart_leases(self, until_ms: int) -> int:
+        """Give every held claim until then; answers how many there are."""
+        ...
+
+    async def annotate(self, delivery_id: DeliveryId, key: str, value: msgspec.Raw) -> None:
+        """Attach JSON to a delivery; `null` takes it away."""
+        ...
+
+    async def put_answer(
+        self, scope: str, route: str, key: str, row: AnswerRow, now_ms: int
+    ) -> None:
+        """Remember an answer."""
+        ...
+
+    async def forget_answers(self, before_ms: int) -> None:
+        """Forget answers that were given before then."""
+        ...
+
+    async def add_agent_token(self, token_hash: bytes, agent_id: AgentId, now_ms: int) -> None:
+        """Remember the hash of a token that acts for one agent."""
+        ...
+
+
+class Store(Protocol):
+    """A durable store.
+
+    Every call raises StoreFull (no room, nothing changed) or StoreFailed (for good).
+    """
+
+    async def write(self, unit: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Run a unit of work and answer once it is durable."""
+        ...
+
+    async def read(self, unit: Callable[[Reads], Awaitable[T]]) -> T:
+        """Run a unit that only asks, on one consistent state."""
+        ...
+
+    def size_bytes(self) -> int:
+        """How much room it takes now."""
+        ...
+
+    def free_bytes(self) -> int:
+        """How much room is left where it is kept."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what is queued and close; later calls raise StoreFailed."""
+        ...

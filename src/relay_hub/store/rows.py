@@ -1,0 +1,37 @@
+"""Rows that only the hub keeps; what travels is in `relay_core`."""
+
+from __future__ import annotations
+
+from relay_core.hub_api import Claim
+from relay_core.messages import Attempt, Struct, TurnStatus
+
+
+class ClaimRow(Claim):
+    """The claim on one message; `claimed_ms` is when its holder took it."""
+
+    claimed_ms: int | None = None
+
+
+class AttemptRow(Attempt):
+    """An attempt with what became of it; `outcome` is None while it is in doubt."""
+
+    instance_id: str | None = None
+    outcome: str | None = None
+    resolved_ms: int | None = None
+    turn_id: str | None = None
+    turn_status: TurnStatus | None = None
+    final_text: str | None = None
+
+
+class AnswerRow(Struct):
+    """The answer that was given to a request with an idempotency key, and what was asked."""
+
+    asked: bytes
+    answer: bytes
+
+
+class Traffic(Struct):
+    """How many messages there were in a window of time, and when the first of them was stored."""
+
+    count: int
+    first_ms: int | None = None

@@ -1,0 +1,229 @@
+"""Rows of SQLite to Structs and back; the order of columns is that of the SELECTs."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import msgspec
+
+from relay_core.messages import (
+    AgentId,
+    AttemptId,
+    ClaimState,
+    Delivery,
+    DeliveryId,
+    DeliveryState,
+    Message,
+    MessageId,
+    Sender,
+    TurnStatus,
+)
+from relay_core.sessions import Agent
+from relay_hub.store.rows import AttemptRow, ClaimRow
+
+Row: TypeAlias = tuple[Any, ...]
+"""What `sqlite3` gives: the columns' types are the schema's, which is STRICT."""
+
+DELIVERY_WIDTH = 18
+"""How many columns of a joined row are the delivery's; the message's follow."""
+
+_strings = msgspec.json.Decoder(tuple[str, ...])
+_sender = msgspec.json.Decoder(Sender)
+_encode = msgspec.json.encode
+
+
+def to_agent(row: Row) -> Agent:
+    return Agent(
+        id=AgentId(row[0]),
+        name=row[1],
+        label=row[2],
+        machine=row[3],
+        rig=row[4],
+        tags=_strings.decode(row[5]),
+        capabilities=_strings.decode(row[6]),
+        channels=_strings.decode(row[7]),
+        approval=row[8],
+        status=row[9],
+        ready=bool(row[10]),
+        unattended=bool(row[11]),
+        thread_id=row[12],
+        adapter=row[13],
+        waiting=row[14],
+        last_user_turn_ms=row[15],
+        last_seen_ms=row[16],
+        instance_id=row[17],
+        epoch=row[18],
+        meta=msgspec.Raw(row[19]),
+        created_at=row[20],
+        queued=row[21] if len(row) > 21 else 0,  # noqa: PLR2004 - the list counts, the look-up does not
+    )
+
+
+def from_agent(agent: Agent) -> Row:
+    return (
+        agent.id,
+        agent.name,
+        agent.label,
+        agent.machine,
+        agent.rig,
+        _encode(agent.tags),
+        _encode(agent.capabilities),
+        _encode(agent.channels),
+        agent.approval,
+        agent.status,
+        agent.ready,
+        agent.unattended,
+        agent.thread_id,
+        agent.adapter,
+        agent.waiting,
+        agent.last_user_turn_ms,
+        agent.last_seen_ms,
+        agent.instance_id,
+        agent.epoch,
+        bytes(agent.meta),
+        agent.created_at,
+    )
+
+
+def to_message(row: Row) -> Message:
+    return Message(
+        id=MessageId(row[0]),
+        from_=AgentId(row[1]),
+        to=row[2],
+        channel=row[3],
+        subject=row[4],
+        body=row[5],
+        reply_to=row[6],
+        claimable=bool(row[7]),
+        urgent=bool(row[8]),
+        type=row[9],
+        meta=msgspec.Raw(row[10]),
+        sender=_sender.decode(row[11]),
+        pair_id=row[12],
+        conversation_id=row[13] or row[0],
+        hop=row[14],
+        created_at=row[15],
+        expires_at=row[16],
+        claimed_by=row[17],
+        claimed_at=row[18],
+        claim_expires_at=row[19],
+    )
+
+
+def from_message(message: Message) -> Row:
+    return (
+        message.from_,
+        message.to,
+        message.channel,
+        message.subject,
+        message.body,
+        message.reply_to,
+        message.claimable,
+        message.urgent,
+        message.type,
+        bytes(message.meta),
+        _encode(message.sender),
+        message.sender.credential == "agent",
+        message.pair_id,
+        message.conversation_id,
+        message.hop,
+        message.created_at,
+        message.expires_at,
+    )
+
+
+def to_delivery(row: Row) -> Delivery:
+    return Delivery(
+        id=DeliveryId(row[0]),
+        message_id=MessageId(row[1]),
+        agent_id=AgentId(row[2]),
+        seq=row[3],
+        state=DeliveryState(row[4]),
+        reason=row[5],
+        attempts=row[6],
+        strikes=row[7],
+        attempt_id=row[8],
+        claim_token=row[9],
+        not_before_ms=row[10],
+        held_until_ms=row[11],
+        expires_ms=row[12],
+        turn_id=row[13],
+        turn_status=None if row[14] is None else TurnStatus(row[14]),
+        created_ms=row[15],
+        updated_ms=row[16],
+        delivered_ms=row[17],
+    )
+
+
+def from_new_delivery(delivery: Delivery) -> Row:
+    return (
+        delivery.message_id,
+        delivery.agent_id,
+        delivery.seq,
+        delivery.state,
+        delivery.reason,
+        delivery.expires_ms,
+        delivery.created_ms,
+        delivery.updated_ms,
+    )
+
+
+def from_delivery(delivery: Delivery) -> Row:
+    return (
+        delivery.state,
+        delivery.reason,
+        delivery.attempts,
+        delivery.strikes,
+        delivery.attempt_id,
+        delivery.claim_token,
+        delivery.not_before_ms,
+        delivery.held_until_ms,
+        delivery.turn_id,
+        delivery.turn_status,
+        delivery.updated_ms,
+        delivery.delivered_ms,
+        delivery.id,
+    )
+
+
+def to_attempt(row: Row, delivery_ids: tuple[DeliveryId, ...]) -> AttemptRow:
+    return AttemptRow(
+        id=AttemptId(row[0]),
+        agent_id=AgentId(row[1]),
+        thread_id=row[2],
+        instance_id=row[3],
+        epoch=row[4],
+        started_ms=row[5],
+        outcome=row[6],
+        resolved_ms=row[7],
+        turn_id=row[8],
+        turn_status=None if row[9] is None else TurnStatus(row[9]),
+        final_text=row[10],
+        delivery_ids=delivery_ids,
+    )
+
+
+def to_claim(row: Row) -> ClaimRow:
+    return ClaimRow(
+        message_id=MessageId(row[0]),
+        state=ClaimState(row[1]),
+        token=row[2],
+        agent_id=row[3],
+        claimed_ms=row[4],
+        until_ms=row[5],
+        lapses=row[6],
+        result=row[7],
+    )
+
+
+def from_claim(claim: ClaimRow) -> Row:
+    return (
+        claim.message_id,
+        claim.state,
+        claim.token,
+        claim.agent_id,
+        claim.claimed_ms,
+        claim.until_ms,
+        claim.lapses,
+        claim.result,
+    )

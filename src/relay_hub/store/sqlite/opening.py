@@ -1,0 +1,226 @@
+"""Opening a database: one process, our own file, the right schema, or a clear error."""
+
+# Rule 1: nothing is ever recreated silently. A file that is there must be whole and ours.
+# Rule 2: a new database is built beside its place and moved there, so that a half-made or empty file
+#         is never ours.
+# Rule 3: before SQLite 3.51.3, two connections that write or checkpoint one WAL can corrupt it
+#         (the WAL-reset race). One connection of one process does both; the lock sees to the process.
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from relay_hub.store.errors import (
+    StoreBusy,
+    StoreDamaged,
+    StoreError,
+    StoreTooNew,
+    StoreUnsafe,
+)
+from relay_hub.store.sqlite.queries import migrations
+
+APPLICATION_ID = 0x41524C59
+"""`ARLY`: what marks a database as ours."""
+
+OLDEST_SQLITE = (3, 37, 0)
+"""STRICT tables."""
+
+CHECKED_BYTES = 256 * 1024 * 1024
+"""Larger databases are not read through at start."""
+
+_HEADER = b"SQLite format 3\0"
+
+
+class ProcessLock:
+    """Held for as long as this process uses the database; the kernel frees it when it dies."""
+
+    def __init__(self, database: Path) -> None:
+        self.path = database.with_name(database.name + ".lock")
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            self._file = os.open(self.path, flags, 0o600)
+        except OSError as error:
+            raise StoreUnsafe(self.path, f"cannot be opened: {error.strerror}") from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.pread(self._file, 32, 0).decode("ascii", "replace").strip()
+            os.close(self._file)
+            raise StoreBusy(database, f"process {holder or 'unknown'}") from error
+        os.ftruncate(self._file, 0)
+        os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Let another hub have the database; the file stays, so that two never lock two files."""
+        os.close(self._file)
+
+
+def prepare(path: Path, store_id: str) -> None:
+    """See to it that a whole database of the newest schema is at `path`; the lock is held."""
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise StoreError(
+            f"SQLite {sqlite3.sqlite_version} is too old",
+            fix="use a Python with SQLite 3.37 or newer",
+        )
+    if _stat(path) is None:
+        _create(path, store_id)
+    _check_file(path)
+    try:
+        with closing(connect(path)) as connection:
+            _check_contents(path, connection)
+            _migrate(connection)
+    except sqlite3.DatabaseError as error:
+        raise StoreDamaged(path, f"is damaged: {error}") from error
+
+
+def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """Open a connection with the settings that the promise rests on."""
+    connection = sqlite3.connect(
+        path, timeout=5.0, isolation_level=None, cached_statements=256, check_same_thread=False
+    )
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    if read_only:
+        connection.execute("PRAGMA query_only = ON")
+        return connection
+    connection.execute("PRAGMA synchronous = FULL")
+    if sys.platform == "darwin":
+        connection.execute("PRAGMA fullfsync = ON")
+    return connection
+
+
+def connect_memory(store_id: str) -> sqlite3.Connection:
+    """Open a database that lives and dies with this connection."""
+    connection = sqlite3.connect(
+        ":memory:", isolation_level=None, cached_statements=256, check_same_thread=False
+    )
+    connection.execute("PRAGMA foreign_keys = ON")
+    _build(connection, store_id)
+    return connection
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.lstat()
+    except FileNotFoundError:
+        return None
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder for the database, 0700; refuse one that belongs to somebody else."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owner = folder.stat().st_uid
+    except OSError as error:
+        raise StoreUnsafe(folder, f"cannot be made: {error.strerror}") from error
+    if owner not in (os.getuid(), 0):
+        raise StoreUnsafe(folder, f"belongs to another user (uid {owner})")
+
+
+def _create(path: Path, store_id: str) -> None:
+    leftovers = [name for name in _beside(path) if _stat(name) is not None]
+    if leftovers:
+        raise StoreDamaged(path, f"is missing, but {leftovers[0].name} is there")
+    new = path.with_name(f"{path.name}.new")
+    for leftover in (new, *_beside(new)):
+        leftover.unlink(missing_ok=True)
+    try:
+        os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
+        with closing(sqlite3.connect(new, isolation_level=None)) as connection:
+            connection.execute("PRAGMA synchronous = FULL")
+            _build(connection, store_id)
+            connection.execute("PRAGMA journal_mode = WAL")
+        new.replace(path)
+        _sync_folder(path.parent)
+    except (OSError, sqlite3.OperationalError) as error:
+        raise StoreError(f"{path} cannot be created: {error}") from error
+
+
+def _beside(path: Path) -> tuple[Path, ...]:
+    return tuple(path.with_name(path.name + suffix) for suffix in ("-wal", "-journal"))
+
+
+def _sync_folder(folder: Path) -> None:
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def _check_file(path: Path) -> None:
+    found = path.lstat()
+    if not stat.S_ISREG(found.st_mode):
+        raise StoreUnsafe(path, "is not a regular file")
+    if found.st_uid not in (os.getuid(), 0):
+        raise StoreUnsafe(path, f"belongs to another user (uid {found.st_uid})")
+    try:
+        opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise StoreUnsafe(path, f"cannot be opened: {error.strerror}") from error
+    try:
+        header = os.read(opened, len(_HEADER))
+        if found.st_mode & 0o077:
+            os.fchmod(opened, 0o600)
+    finally:
+        os.close(opened)
+    if not header:
+        raise StoreDamaged(path, "is empty")
+    if header != _HEADER:
+        raise StoreDamaged(path, "is not a SQLite database")
+
+
+def _check_contents(path: Path, connection: sqlite3.Connection) -> None:
+    if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+        raise StoreDamaged(path, "is not a database of this hub")
+    version = _version(connection)
+    if version > len(migrations()):
+        raise StoreTooNew(path, version, len(migrations()))
+    if path.stat().st_size <= CHECKED_BYTES:
+        result = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if result != "ok":
+            raise StoreDamaged(path, f"is damaged: {str(result).splitlines()[0]}")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    row = connection.execute("SELECT schema_version FROM store").fetchone()
+    if row is None:
+        raise sqlite3.DatabaseError("the table store has no row")
+    return int(row[0])
+
+
+def _build(connection: sqlite3.Connection, store_id: str) -> None:
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute("BEGIN IMMEDIATE")
+    for statement in _split(migrations()[0]):
+        connection.execute(statement)
+    connection.execute(
+        "INSERT INTO store (only, schema_version, store_id) VALUES (1, 1, ?)", (store_id,)
+    )
+    connection.execute("COMMIT")
+    _migrate(connection)
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    for version, script in enumerate(migrations()[_version(connection) :], _version(connection)):
+        connection.execute("BEGIN IMMEDIATE")
+        for statement in _split(script):
+            connection.execute(statement)
+        connection.execute("UPDATE store SET schema_version = ?", (version + 1,))
+        connection.execute("COMMIT")
+
+
+def _split(script: str) -> Iterator[str]:
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

@@ -1,0 +1,34 @@
+-- name: add_message
+INSERT INTO messages (sender_id, target, channel, subject, body, reply_to, claimable, urgent, type,
+                      meta, sender, by_agent, pair_id, conversation_id, hop, created_ms, expires_ms)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: message
+SELECT m.id, m.sender_id, m.target, m.channel, m.subject, m.body, m.reply_to, m.claimable,
+       m.urgent, m.type, m.meta, m.sender, m.pair_id, m.conversation_id, m.hop, m.created_ms,
+       m.expires_ms, c.agent_id, c.claimed_ms, c.until_ms
+FROM messages m LEFT JOIN claims c ON c.message_id = m.id
+WHERE m.id = ?;
+
+-- name: messages_for
+-- What a polling client may still read, or has read: not what is for somebody else or is over.
+SELECT m.id, m.sender_id, m.target, m.channel, m.subject, m.body, m.reply_to, m.claimable,
+       m.urgent, m.type, m.meta, m.sender, m.pair_id, m.conversation_id, m.hop, m.created_ms,
+       m.expires_ms, c.agent_id, c.claimed_ms, c.until_ms
+FROM deliveries d JOIN messages m ON m.id = d.message_id
+     LEFT JOIN claims c ON c.message_id = m.id
+WHERE d.agent_id = ? AND d.message_id > ?
+  AND d.state IN ('queued', 'leased', 'injecting', 'uncertain', 'held', 'delivered')
+ORDER BY d.message_id LIMIT ?;
+
+-- name: latest_message_id
+SELECT coalesce(max(id), 0) FROM messages;
+
+-- name: sent_since
+SELECT count(*), min(created_ms) FROM messages
+WHERE sender_id = ? AND by_agent = 1 AND created_ms > ?;
+
+-- name: said_since
+-- The first message of a conversation has no conversation_id; it is not counted.
+SELECT count(*), min(created_ms) FROM messages
+WHERE conversation_id = ? AND conversation_id IS NOT NULL AND created_ms > ? AND by_agent = 1;
