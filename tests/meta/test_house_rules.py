@@ -26,6 +26,7 @@ class Run:
             "HOME": str(self.home),
             "PYTHONPATH": str(TESTS / "fixtures"),
             "PYTHONDONTWRITEBYTECODE": "1",
+            "AGENT_RELAY_TEST_GRACE_SECONDS": "0.2",
             **environ,
         }
         return subprocess.run(
