@@ -1,0 +1,1 @@
+"""The commands of `agent-relay-codex`, one module each."""

@@ -1,0 +1,77 @@
+"""`agent-relay-codex attach`."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+
+import click
+
+from relay_cli.connection import ask_host
+from relay_cli.options import json_option
+from relay_cli.output import Output
+from relay_cli.problems import Usage
+from relay_core.host import AttachedList
+from relay_core.messages import Struct
+
+ATTACH_LIMIT_S = 45.0
+"""Longer than the host itself waits for the session's registration."""
+
+_ADDRESS = re.compile(r"(wss?://[^\s/?#@]+/?|unix:///\S.*)", re.ASCII)
+ADDRESS_FIX = "use ws://127.0.0.1:PORT or unix:///absolute/path.sock"
+
+
+class AttachRequest(Struct):
+    """What the host's Codex adapter is asked."""
+
+    app_server: str
+    thread: str | None = None
+    token_file: str | None = None
+
+
+@click.command(
+    "attach",
+    help="""Serve the threads of a Codex app-server as agents.
+
+    The running host connects to the app-server, registers the thread with the hub and delivers its
+    mail from now on, also after a restart, until `detach`. Without `--thread` every thread that is
+    loaded there is served.
+    """,
+    short_help="Serve the threads of a Codex app-server.",
+)
+@click.option(
+    "--app-server",
+    "app_server",
+    required=True,
+    metavar="URL",
+    help="ws://127.0.0.1:PORT or unix:///path of a running `codex app-server`.",
+)
+@click.option("--thread", metavar="ID", help="Serve only this thread.")
+@click.option(
+    "--token-file",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A file with the app-server's capability token.",
+)
+@json_option
+def command(app_server: str, thread: str | None, token_file: Path | None, output: Output) -> None:
+    """Attach to an app-server."""
+    if not _ADDRESS.fullmatch(app_server):
+        raise Usage(f"{app_server!r} is no address of an app-server", fix=ADDRESS_FIX)
+    if thread is not None and not thread.strip():
+        raise Usage("--thread is empty", fix="name a thread, or leave the option out")
+    request = AttachRequest(
+        app_server=app_server,
+        thread=thread,
+        token_file=None if token_file is None else str(token_file.absolute()),
+    )
+    output.progress(f"attaching to {app_server}")
+    answer = asyncio.run(ask_host("codex.attach", request, AttachedList, timeout_s=ATTACH_LIMIT_S))
+    output.progress_done()
+    output.show_object(answer)
+    output.table(
+        ("AGENT", "THREAD"),
+        [(one.agent_id, one.thread_id) for one in answer.attached],
+        empty="attached; no thread is loaded there yet, each is served as soon as it is",
+    )

@@ -1,0 +1,52 @@
+"""`agent-relay-codex status`."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+
+from relay_cli.connection import ask_host
+from relay_cli.options import json_option
+from relay_cli.output import Output
+from relay_cli.view import NOTHING
+from relay_core.host import HostStatus
+from relay_core.messages import Struct
+from relay_core.sidecar import SessionStatus
+
+ADAPTER = "codex"
+
+
+class CodexSessions(Struct):
+    """What `status --json` prints."""
+
+    sessions: tuple[SessionStatus, ...]
+
+
+@click.command(
+    "status",
+    help="Show the Codex sessions that the running host serves.",
+    short_help="Show the Codex sessions that are served.",
+)
+@json_option
+def command(output: Output) -> None:
+    """Show the Codex sessions."""
+    status = asyncio.run(ask_host("status", None, HostStatus))
+    sessions = tuple(one for one in status.sessions if one.adapter == ADAPTER)
+    output.show_object(CodexSessions(sessions=sessions))
+    output.table(
+        ("AGENT", "THREAD", "ACTIVITY", "CONNECTION", "TURN", "PENDING", "LAST ERROR"),
+        [
+            (
+                one.agent_id,
+                one.thread_id,
+                str(one.activity),
+                one.connection,
+                one.active_turn or NOTHING,
+                str(one.pending),
+                one.last_error or NOTHING,
+            )
+            for one in sessions
+        ],
+        empty="no Codex sessions; attach one with `agent-relay-codex attach --app-server URL`",
+    )

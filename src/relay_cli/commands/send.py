@@ -1,0 +1,186 @@
+"""`agent-relay send`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+
+import click
+
+from relay_cli.connection import open_hub
+from relay_cli.options import MESSAGE_ID, SECONDS, json_option, url_option
+from relay_cli.output import Output
+from relay_cli.problems import Failed, TimedOut, Usage
+from relay_core.delivery import CLAIMED_BY_OTHER
+from relay_core.hub_api import MessageView, SendRequest, SendResponse, SentDelivery
+from relay_core.hub_client import HubClient
+from relay_core.messages import AgentId, Delivery, DeliveryState, MessageId
+
+BODY_LIMIT_BYTES = 256 * 1024
+"""The most that a message's body may have as UTF-8; the hub's own default."""
+
+FROM_STANDARD_INPUT = "-"
+FIRST_LOOK_S = 0.02
+SLOWEST_LOOK_S = 0.5
+
+_ENDED_OTHERWISE = frozenset(
+    {DeliveryState.SKIPPED, DeliveryState.EXPIRED, DeliveryState.CANCELLED, DeliveryState.DEAD}
+)
+
+
+@click.command(
+    "send",
+    help="""Send a message to agents.
+
+    TARGET is an agent's id, `tag:x`, `cap:x`, `label:x` or `broadcast`; a bare word is tried as id,
+    label, then tag. BODY is the message; `-` reads it from standard input. Write `--` before a body
+    that starts with `-`.
+
+    Ends with 0 when the message is stored safely at the hub; with `--wait` only when every recipient
+    has it in its session, and with 5 when that took longer.
+    """,
+    short_help="Send a message to agents.",
+)
+@click.argument("target")
+@click.argument("body")
+@click.option("--from", "sender", metavar="AGENT", help="Send as this agent. Default: operator.")
+@click.option("--subject", metavar="TEXT", help="One line that says what it is about.")
+@click.option("--channel", metavar="NAME", help="Only recipients that subscribe to it get it.")
+@click.option("--reply-to", type=MESSAGE_ID, metavar="ID", help="The message that this answers.")
+@click.option("--claimable", is_flag=True, help="Work for one: the first recipient to claim it.")
+@click.option("--urgent", is_flag=True, help="Ask to interrupt, where the recipient allows it.")
+@click.option("--wait", type=SECONDS, metavar="SECONDS", help="Wait until it is delivered.")
+@url_option
+@json_option
+def command(
+    target: str,
+    body: str,
+    sender: str | None,
+    subject: str | None,
+    channel: str | None,
+    reply_to: int | None,
+    claimable: bool,
+    urgent: bool,
+    wait: float | None,
+    output: Output,
+    url: str | None,
+) -> None:
+    """Send a message."""
+    if not target.strip():
+        raise Usage("TARGET is empty", fix="list the agents with `agent-relay agents`")
+    request = SendRequest(
+        to=target,
+        body=_body(body),
+        from_=None if sender is None else AgentId(sender),
+        subject=subject,
+        channel=channel,
+        reply_to=None if reply_to is None else MessageId(reply_to),
+        claimable=claimable,
+        urgent=urgent,
+    )
+    asyncio.run(_send(request, wait, output, url))
+
+
+def _body(argument: str) -> str:
+    text = _standard_input() if argument == FROM_STANDARD_INPUT else argument
+    if not text.strip():
+        raise Usage("the message is empty", fix="give it as the second argument, or `-` for stdin")
+    _check_size(len(text.encode()))
+    return text
+
+
+def _check_size(size_bytes: int) -> None:
+    if size_bytes > BODY_LIMIT_BYTES:
+        raise Usage(
+            f"the message has more than {BODY_LIMIT_BYTES // 1024} KiB",
+            fix="write it to a file and send the file's path",
+        )
+
+
+def _standard_input() -> str:
+    data = sys.stdin.buffer.read(BODY_LIMIT_BYTES + 1)
+    _check_size(len(data))
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        detail = f"standard input is not UTF-8 text (byte {error.start})"
+        raise Usage(detail, fix="send text; for other data send a file's path") from error
+
+
+async def _send(
+    request: SendRequest, wait_s: float | None, output: Output, url: str | None
+) -> None:
+    async with open_hub(url) as hub:
+        sent = await hub.send(request)
+        if wait_s is not None:
+            sent = await _wait_until_delivered(hub, sent, wait_s, output)
+    output.show_object(sent)
+    output.line(f"message {sent.id}")
+    output.table(
+        ("DELIVERY", "AGENT", "STATE"),
+        [
+            (str(delivery.id), delivery.agent_id, f"{delivery.state}{_away(delivery)}")
+            for delivery in sent.deliveries
+        ],
+        empty="no recipient",
+    )
+    output.line(f"follow it with `agent-relay show {sent.id}`")
+
+
+def _away(delivery: SentDelivery) -> str:
+    return " (away: it waits at the hub)" if delivery.away else ""
+
+
+async def _wait_until_delivered(
+    hub: HubClient, sent: SendResponse, wait_s: float, output: Output
+) -> SendResponse:
+    """Look at the message until every recipient has it; Failed when one never will, or TimedOut."""
+    deadline = time.monotonic() + wait_s
+    pause = FIRST_LOOK_S
+    while True:
+        view = await hub.message(sent.id)
+        open_ones = [delivery for delivery in view.deliveries if _is_open(delivery)]
+        if not open_ones:
+            output.progress_done()
+            _refuse_undelivered(view)
+            return _with_states(sent, view)
+        if time.monotonic() >= deadline:
+            where = ", ".join(f"{one.agent_id} {one.state}" for one in open_ones)
+            detail = f"message {sent.id} is stored, but not delivered after {wait_s:g} s: {where}"
+            raise TimedOut(detail, fix=f"agent-relay show {sent.id} --why")
+        if pause >= SLOWEST_LOOK_S:
+            output.progress(f"message {sent.id}: waiting for {len(open_ones)} recipient(s)")
+        await asyncio.sleep(min(pause, max(0.0, deadline - time.monotonic())))
+        pause = min(pause * 2, SLOWEST_LOOK_S)
+
+
+def _is_open(delivery: Delivery) -> bool:
+    return delivery.state is not DeliveryState.DELIVERED and delivery.state not in _ENDED_OTHERWISE
+
+
+def _refuse_undelivered(view: MessageView) -> None:
+    delivered = any(one.state is DeliveryState.DELIVERED for one in view.deliveries)
+    missed = [
+        one
+        for one in view.deliveries
+        if one.state in _ENDED_OTHERWISE and not (delivered and one.reason == CLAIMED_BY_OTHER)
+    ]
+    if missed:
+        where = ", ".join(f"{one.agent_id} {one.state} ({one.reason})" for one in missed)
+        detail = f"message {view.id} will not be delivered: {where}"
+        raise Failed(detail, fix=f"agent-relay show {view.id} --why")
+
+
+def _with_states(sent: SendResponse, view: MessageView) -> SendResponse:
+    states = {delivery.id: delivery.state for delivery in view.deliveries}
+    deliveries = tuple(
+        SentDelivery(
+            id=delivery.id,
+            agent_id=delivery.agent_id,
+            state=states.get(delivery.id, delivery.state),
+            away=delivery.away,
+        )
+        for delivery in sent.deliveries
+    )
+    return SendResponse(id=sent.id, deliveries=deliveries)

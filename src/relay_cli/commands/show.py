@@ -1,0 +1,118 @@
+"""`agent-relay show`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import click
+
+from relay_cli.connection import ask_host, open_hub
+from relay_cli.options import MESSAGE_ID, json_option, url_option
+from relay_cli.output import Output
+from relay_cli.view import NOTHING, ago
+from relay_core.host import DecisionList, DecisionsRequest
+from relay_core.hub_api import MessageView
+from relay_core.messages import Delivery, MessageId
+from relay_core.plans import Decision
+
+
+class ExplainedMessage(MessageView):
+    """What `show --why --json` prints."""
+
+    decisions: tuple[Decision, ...] = ()
+
+
+@click.command(
+    "show",
+    help="""Show a message and where each of its deliveries stands.
+
+    With `--why` also every plugin's answer about it, and which one was chosen; the host that
+    delivers it on this machine is asked for that.
+    """,
+    short_help="Show a message and where its deliveries stand.",
+)
+@click.argument("message_id", metavar="ID", type=MESSAGE_ID)
+@click.option("--why", is_flag=True, help="Show every plugin's answer, and the chosen one.")
+@url_option
+@json_option
+def command(message_id: int, why: bool, output: Output, url: str | None) -> None:
+    """Show one message."""
+    view, decisions = asyncio.run(_look(message_id, url, why=why))
+    if why:
+        fields = {name: getattr(view, name) for name in view.__struct_fields__}
+        output.show_object(ExplainedMessage(**fields, decisions=decisions))
+    else:
+        output.show_object(view)
+    if not output.as_json:
+        _print_message(view, output)
+        if why:
+            _print_decisions(decisions, output)
+
+
+async def _look(
+    message_id: int, url: str | None, *, why: bool
+) -> tuple[MessageView, tuple[Decision, ...]]:
+    async with open_hub(url) as hub:
+        view = await hub.message(message_id)
+    if not why:
+        return view, ()
+    rows = await ask_host(
+        "decisions", DecisionsRequest(message_id=MessageId(message_id)), DecisionList
+    )
+    return view, rows.decisions
+
+
+def _print_message(view: MessageView, output: Output) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    marks = {"urgent": view.urgent, "claimable": view.claimable}
+    rows = [
+        ("message", str(view.id)),
+        ("from", view.from_),
+        ("to", view.to),
+        ("sent", ago(view.created_at, now_ms)),
+    ]
+    optional = (
+        ("subject", view.subject),
+        ("channel", view.channel),
+        ("answers", None if view.reply_to is None else str(view.reply_to)),
+        ("marked", ", ".join(name for name, is_set in marks.items() if is_set) or None),
+        ("claimed by", view.claimed_by),
+    )
+    output.fields([*rows, *((name, value) for name, value in optional if value is not None)])
+    output.line()
+    output.block("\n".join(f"  {line}" for line in view.body.split("\n")))
+    output.line()
+    output.table(
+        ("DELIVERY", "AGENT", "STATE", "REASON", "ATTEMPTS", "TOOK", "TURN", "TURN ENDED"),
+        [_delivery_cells(delivery) for delivery in view.deliveries],
+        empty="no recipient",
+    )
+
+
+def _delivery_cells(delivery: Delivery) -> tuple[str, ...]:
+    took = NOTHING
+    if delivery.delivered_ms is not None:
+        took = f"{delivery.delivered_ms - delivery.created_ms} ms"
+    return (
+        str(delivery.id),
+        delivery.agent_id,
+        str(delivery.state),
+        delivery.reason or NOTHING,
+        str(delivery.attempts),
+        took,
+        delivery.turn_id or NOTHING,
+        str(delivery.turn_status or NOTHING),
+    )
+
+
+def _print_decisions(decisions: tuple[Decision, ...], output: Output) -> None:
+    output.line()
+    output.table(
+        ("", "HOOK", "PLUGIN", "ANSWER"),
+        [
+            ("*" if row.chosen else "", row.hook, row.plugin, bytes(row.answer).decode())
+            for row in decisions
+        ],
+        empty="the running host has not decided anything about this message",
+    )

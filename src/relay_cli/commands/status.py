@@ -1,0 +1,144 @@
+"""`agent-relay status`."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+
+from relay_cli.connection import ask_host, find_hub, look_around, open_hub
+from relay_cli.options import json_option, url_option
+from relay_cli.output import Output
+from relay_cli.problems import ExitCode
+from relay_cli.view import NOTHING
+from relay_core.control import HostUnreachable
+from relay_core.errors import RelayError
+from relay_core.host import HostStatus
+from relay_core.messages import Struct
+from relay_core.sidecar import SessionStatus
+
+ASK_S = 5.0
+
+
+class HubReport(Struct):
+    """The hub as `status --json` shows it; `error` says why it is not reachable."""
+
+    url: str
+    found_by: str
+    reachable: bool
+    agents: int | None = None
+    error: str | None = None
+
+
+class HostReport(Struct):
+    """The host as `status --json` shows it; `error` says why it is not running."""
+
+    running: bool
+    control_socket: str
+    pid: int | None = None
+    version: str | None = None
+    connected: bool = False
+    adapters: tuple[str, ...] = ()
+    attachments: int = 0
+    error: str | None = None
+
+
+class StatusReport(Struct):
+    """What `status --json` prints."""
+
+    hub: HubReport
+    host: HostReport
+    sessions: tuple[SessionStatus, ...]
+
+
+@click.command(
+    "status",
+    help="""Show the hub, the host and its sessions.
+
+    Ends with 3 when the hub or the host cannot be reached; what could be found out is shown all the
+    same.
+    """,
+    short_help="Show the hub, the host and its sessions.",
+)
+@url_option
+@json_option
+def command(output: Output, url: str | None) -> None:
+    """Show how things stand."""
+    report = asyncio.run(_look(url))
+    output.show_object(report)
+    hub, host = report.hub, report.host
+    output.fields(
+        [
+            ("hub", f"{hub.url} (by {hub.found_by})"),
+            ("", f"{hub.agents} agents" if hub.reachable else f"not reachable: {hub.error}"),
+            ("host", f"pid {host.pid}, version {host.version}" if host.running else "not running"),
+            ("", _told_of_connection(host)),
+        ]
+    )
+    output.line()
+    output.table(
+        ("AGENT", "ADAPTER", "ACTIVITY", "CONNECTION", "TURN", "PENDING", "WAITING", "LAST ERROR"),
+        [_cells(session) for session in report.sessions],
+        empty="no sessions; attach one with `agent-relay-codex attach`",
+    )
+    if not (hub.reachable and host.running):
+        raise click.exceptions.Exit(ExitCode.UNREACHABLE)
+
+
+async def _look(url: str | None) -> StatusReport:
+    here = look_around()
+    socket = str(here.places.control_socket)
+    sessions: tuple[SessionStatus, ...] = ()
+    try:
+        status = await ask_host("status", None, HostStatus, timeout_s=ASK_S)
+    except HostUnreachable as error:
+        host = HostReport(running=False, control_socket=socket, error=error.detail)
+    else:
+        sessions = status.sessions
+        host = HostReport(
+            running=True,
+            control_socket=socket,
+            pid=status.pid,
+            version=status.version,
+            connected=status.connected,
+            adapters=status.adapters,
+            attachments=status.attachments,
+        )
+    place = await find_hub(here, url)
+    agents = error_shown = None
+    try:
+        async with open_hub(url) as hub:
+            agents = len(await hub.agents())
+    except RelayError as error:
+        error_shown = error.detail
+    return StatusReport(
+        hub=HubReport(
+            url=place.url,
+            found_by=place.found_by,
+            reachable=agents is not None,
+            agents=agents,
+            error=error_shown,
+        ),
+        host=host,
+        sessions=sessions,
+    )
+
+
+def _told_of_connection(host: HostReport) -> str:
+    if not host.running:
+        return "start it with `agent-relay up --detach`"
+    adapters = ", ".join(host.adapters) or "none"
+    return f"{'connected' if host.connected else 'not connected'} to its hub; adapters: {adapters}"
+
+
+def _cells(session: SessionStatus) -> tuple[str, ...]:
+    return (
+        session.agent_id,
+        session.adapter,
+        str(session.activity),
+        session.connection,
+        session.active_turn or NOTHING,
+        str(session.pending),
+        session.waiting or NOTHING,
+        session.last_error or NOTHING,
+    )

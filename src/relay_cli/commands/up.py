@@ -1,0 +1,126 @@
+"""`agent-relay up`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import click
+
+from relay_cli.connection import Here, look_around
+from relay_cli.lifecycle import Running, find_running, start_detached, stop_running
+from relay_cli.options import PORT, json_option
+from relay_cli.output import Output
+from relay_core.discovery import PluginState
+from relay_core.messages import Struct
+
+
+class UpReport(Struct):
+    """What `up --json` prints, as soon as it serves.
+
+    `already` says that a host of the same version was running; nothing was started then.
+    """
+
+    url: str
+    pid: int
+    version: str
+    control_socket: str
+    already: bool = False
+    embedded: bool | None = None
+    log: str | None = None
+
+
+@click.command(
+    "up",
+    help="""Run the host and, where none answers, the hub, until Ctrl-C.
+
+    The host serves every session of yours on this machine. The hub runs in the same process, unless
+    AGENT_RELAY_URL or config.toml name one that answers. The first start makes the token that all
+    commands then find by themselves.
+
+    Where a host of this version is running already, nothing happens; one of another version hands its
+    sessions over first.
+    """,
+    short_help="Run the host and, where none answers, the hub.",
+)
+@click.option("--port", type=PORT, help="The hub's port; 0 takes a free one. Default: 4850.")
+@click.option("--detach", is_flag=True, help="Run in the background; return when it is ready.")
+@json_option
+def command(port: int | None, detach: bool, output: Output) -> None:
+    """Run host and hub."""
+    here = look_around()
+    running = asyncio.run(_make_room(output))
+    if running is not None:
+        _show_running(running, here, output)
+        return
+    if os.getuid() == 0:
+        output.remark("running as root: every agent that it serves can act as root")
+    if detach:
+        log = here.places.logs / "up.log"
+        running = asyncio.run(start_detached(log, port, output))
+        output.show_object(
+            UpReport(
+                url=running.hub_url,
+                pid=running.pid,
+                version=running.version,
+                control_socket=str(here.places.control_socket),
+                log=str(log),
+            )
+        )
+        output.line(f"serving on {running.hub_url} (pid {running.pid}, log {log})")
+        return
+    _serve(here, port, output)
+
+
+async def _make_room(output: Output) -> Running | None:
+    """Find a running host of this version; ask one of another version to hand over."""
+    from relay_cli.version import version
+
+    running = await find_running()
+    if running is None or running.version == version():
+        return running
+    output.line(f"taking over from version {running.version} (pid {running.pid})")
+    await stop_running(output, handover=True)
+    return None
+
+
+def _show_running(running: Running, here: Here, output: Output) -> None:
+    output.show_object(
+        UpReport(
+            url=running.hub_url,
+            pid=running.pid,
+            version=running.version,
+            control_socket=str(here.places.control_socket),
+            already=True,
+        )
+    )
+    output.line(f"already running: serving on {running.hub_url} (pid {running.pid})")
+
+
+def _serve(here: Here, port: int | None, output: Output) -> None:
+    from relay_cli.serving import Serving, run
+
+    def announce(serving: Serving) -> None:
+        output.progress_done()
+        output.show_object(
+            UpReport(
+                url=serving.url,
+                pid=serving.pid,
+                version=serving.version,
+                control_socket=str(here.places.control_socket),
+                embedded=serving.embedded,
+            )
+        )
+        where = "hub and host serve" if serving.embedded else "the host serves; the hub is"
+        output.line(f"{where} on {serving.url} (pid {serving.pid}); Ctrl-C stops")
+        for report in serving.plugins:
+            if report.state is PluginState.FAILED:
+                output.remark(f"plugin {report.name} is not loaded: {report.reason}")
+        for name in serving.unmatched:
+            output.remark(f"config.toml names a plugin {name!r} that is not installed")
+        output.flush()
+
+    output.progress("starting")
+    run(here, os.environ, port=port, announce=announce)
+    output.line("stopped")

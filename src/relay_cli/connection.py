@@ -1,0 +1,144 @@
+"""How commands find the hub and the host: the same way for all of them.
+
+The hub: `--url`, AGENT_RELAY_URL, the running host's hub, config.toml, port 4850. The token:
+AGENT_RELAY_TOKEN, else the token file. It is sent to a hub only after that hub has proved that it
+knows it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import msgspec
+
+from relay_cli.problems import Damaged, Usage
+from relay_core import control
+from relay_core.errors import HubRefused, HubUnreachable, SettingsError, WireError
+from relay_core.hub_client import HubClient, check_url
+from relay_core.messages import Struct
+from relay_core.places import Places, find_places
+from relay_core.settings import DEFAULT_PORT, Settings, load
+from relay_core.user_files import read_user_file
+
+ASK_HUB_S = 2.0
+"""How long the running host may take to say where its hub is."""
+
+T = TypeVar("T")
+
+
+class HubPlace(Struct):
+    """Where a hub is; `found_by` says who named it."""
+
+    url: str
+    found_by: str
+
+
+class Here(Struct):
+    """What this user has set and where their files are."""
+
+    places: Places
+    settings: Settings
+
+
+class _HubAnswer(Struct):
+    hub_url: str
+
+
+def look_around() -> Here:
+    """Read the environment and config.toml; SettingsError where they are wrong."""
+    places = find_places(os.environ, os.getuid())
+    return Here(places=places, settings=load(os.environ, places))
+
+
+@asynccontextmanager
+async def open_hub(url: str | None = None) -> AsyncIterator[HubClient]:
+    """Open a client of the hub that has proved itself."""
+    here = look_around()
+    place = await find_hub(here, url)
+    token = find_token(here)
+    if token is None:
+        await _explain_missing_token(here, place)
+    async with HubClient(place.url, token or "") as hub:
+        await hub.authenticate()
+        yield hub
+
+
+async def find_hub(here: Here, url: str | None) -> HubPlace:
+    """Find the hub's address; asks nobody but this user's own host."""
+    if url is not None:
+        return HubPlace(url=_checked_argument(url), found_by="--url")
+    origin = next((one.origin for one in here.settings.origins if one.key == "hub.url"), "default")
+    named = here.settings.hub.url
+    if named is not None and origin.startswith("environment"):
+        return HubPlace(url=check_url(named), found_by="AGENT_RELAY_URL")
+    running = await _hub_of_running_host(here.places)
+    if running is not None:
+        return HubPlace(url=running, found_by="the running host")
+    if named is not None:
+        return HubPlace(url=check_url(named), found_by=origin)
+    port = here.settings.hub.port or DEFAULT_PORT
+    return HubPlace(url=f"http://127.0.0.1:{port}", found_by="the default")
+
+
+def find_token(here: Here) -> str | None:
+    """Read the token; None where there is none; Damaged or SettingsError where it is unusable."""
+    if here.settings.hub.token is not None:
+        return here.settings.hub.token
+    path = here.places.token_file
+    text = read_user_file(path, max_bytes=4096)
+    if text is None:
+        return None
+    if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise Damaged(f"{path} can be read by others", fix=f"chmod 600 {path}")
+    token = text.strip("\r\n")
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise Damaged(
+            f"{path} holds no token", fix=f"rm {path}, then `agent-relay up` makes a new one"
+        )
+    return token
+
+
+async def ask_host(op: str, body: object, kind: type[T], *, timeout_s: float = 30) -> T:
+    """Ask this user's running host; HostUnreachable where none runs."""
+    places = find_places(os.environ, os.getuid())
+    answer = await control.call(places.control_socket, op, body, timeout_s=timeout_s)
+    try:
+        return msgspec.json.decode(answer, type=kind)
+    except msgspec.DecodeError as error:
+        raise WireError(f"the host's answer to {op} cannot be read: {error}") from error
+
+
+async def _hub_of_running_host(places: Places) -> str | None:
+    if not places.control_socket.exists():
+        return None
+    try:
+        answer = await control.call(places.control_socket, "hub", timeout_s=ASK_HUB_S)
+        return msgspec.json.decode(answer, type=_HubAnswer).hub_url
+    except (control.HostUnreachable, control.HostRefused, WireError, msgspec.DecodeError):
+        return None  # no host to ask: the next rule names the hub
+
+
+async def _explain_missing_token(here: Here, place: HubPlace) -> None:
+    """Say why there is no token: nothing was ever started here, or the hub is somebody else's."""
+    async with HubClient(place.url, "none") as hub:
+        try:
+            await hub.authenticate()
+        except HubUnreachable:
+            raise
+        except (HubRefused, WireError):
+            pass  # something answers there, so it is only the token that is missing
+    raise Damaged(
+        f"there is no token in {here.places.token_file}",
+        fix=f"set AGENT_RELAY_TOKEN to the token of the hub at {place.url}",
+    )
+
+
+def _checked_argument(url: str) -> str:
+    try:
+        return check_url(url)
+    except SettingsError as error:
+        raise Usage(f"--url: {error.detail}", fix=error.fix) from error

@@ -1,0 +1,168 @@
+"""How both programs run: commands imported when asked for, each ending an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from importlib import import_module
+
+import click
+
+from relay_cli.output import Output, discard_rest, tolerate_any_text
+from relay_cli.problems import DEBUG_VARIABLE, ErrorReport, ExitCode, Problem, Usage, problem_of
+from relay_core.errors import RelayError
+from relay_core.messages import Struct
+
+_SECRET_OPTIONS = ("--token", "--password", "--secret")
+
+
+class CommandPlace(Struct):
+    """Where a command is: a module with a click command named `command`, and its line of help."""
+
+    module: str
+    summary: str
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they run, so that small ones start quickly."""
+
+    def __init__(self, name: str, places: Mapping[str, CommandPlace], help_text: str) -> None:
+        super().__init__(name, help=help_text, invoke_without_command=True, callback=_show_help)
+        self.places = places
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(self.places)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        place = self.places.get(cmd_name)
+        if place is None:
+            return None
+        command: object = import_module(place.module).command
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{place.module}.command is no click command")
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in self.places:
+            close = get_close_matches(args[0], self.places, n=1)
+            told = f"did you mean `{close[0]}`?" if close else f"see `{ctx.info_name} --help`"
+            raise Usage(f"there is no command {args[0]!r}", fix=told)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, place.summary) for name, place in self.places.items()])
+
+
+def run(group: click.Group, arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; prints its own error, raises nothing."""
+    tolerate_any_text()
+    program = group.name or "agent-relay"
+    output = Output(as_json=_asks_for_json(arguments))
+    try:
+        ending = _run(group, program, arguments)
+        if isinstance(ending, Problem):
+            output.progress_done()
+            output.problem(program, ending)
+            ending = ending.exit_code
+        output.flush()
+    except BrokenPipeError:
+        discard_rest()
+        return ExitCode.DONE
+    return ending
+
+
+def _run(group: click.Group, program: str, arguments: Sequence[str]) -> int | Problem:
+    try:
+        _refuse_what_is_not_text(arguments)
+        with group.make_context(program, list(arguments)) as context:
+            group.invoke(context)
+            sys.stdout.flush()
+    except click.exceptions.Exit as ending:
+        return ending.exit_code
+    except click.ClickException as error:
+        return _usage(error.format_message().rstrip("."), _usage_fix(error, program, arguments))
+    except (KeyboardInterrupt, click.Abort):
+        report = ErrorReport(code="interrupted", detail="interrupted")
+        return Problem(error=report, exit_code=ExitCode.INTERRUPTED)
+    except RelayError as error:
+        _show_traceback_if_wanted()
+        return problem_of(error)
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the outermost edge: one line instead of a traceback
+        _show_traceback_if_wanted()
+        return _unexpected(error)
+    return ExitCode.DONE
+
+
+def _show_help() -> None:
+    context = click.get_current_context()
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+def _asks_for_json(arguments: Sequence[str]) -> bool:
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return "--json" in options
+
+
+def _refuse_what_is_not_text(arguments: Sequence[str]) -> None:
+    for number, argument in enumerate(arguments, start=1):
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            detail = f"argument {number} is not valid UTF-8"
+            raise Usage(detail, fix="write it as UTF-8 text") from None
+
+
+def _usage(detail: str, fix: str | None) -> Problem:
+    report = ErrorReport(code="usage", detail=" ".join(detail.split()), fix=fix)
+    return Problem(error=report, exit_code=ExitCode.USAGE)
+
+
+def _usage_fix(error: click.ClickException, program: str, arguments: Sequence[str]) -> str:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    path = context.command_path if context is not None else program
+    if isinstance(error, click.NoSuchOption):
+        if error.option_name.startswith(_SECRET_OPTIONS):
+            return "a token is never an argument; put it in AGENT_RELAY_TOKEN or in a 0600 file"
+        if error.possibilities:
+            return f"did you mean {' or '.join(sorted(error.possibilities))}?"
+        if "send" in arguments[:1]:
+            return (
+                "write `--` before a message that starts with `-`, or see `agent-relay send --help`"
+            )
+    return f"see `{path} --help`"
+
+
+def _unexpected(error: Exception) -> Problem:
+    what = str(error).strip() or type(error).__name__
+    if isinstance(error, OSError) and error.filename is not None:
+        shown = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
+        report = ErrorReport(
+            code="os_error",
+            detail=f"{shown}: {error.strerror or type(error).__name__}",
+            fix="check that it exists and that you may use it",
+        )
+    else:
+        report = ErrorReport(
+            code="unexpected",
+            detail=f"unexpected {type(error).__name__}: {' '.join(what.split())}",
+            fix=f"set {DEBUG_VARIABLE}=1 and run it again to see where",
+        )
+    return Problem(error=report, exit_code=ExitCode.FAILED)
+
+
+def _show_traceback_if_wanted() -> None:
+    if os.environ.get(DEBUG_VARIABLE) == "1":
+        import traceback
+
+        traceback.print_exc()
