@@ -167,7 +167,10 @@ class AppServerClient:
         await self.close()
 
     async def open(self) -> None:
-        """Connect and shake hands. Raises OSError or websockets' InvalidHandshake."""
+        """Connect and shake hands.
+
+        Raises OSError, Disconnected, RpcError, or what websockets raises at a refused handshake.
+        """
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else None
         if self._address.startswith(UNIX):
             self._socket = await unix_connect(
@@ -182,14 +185,11 @@ class AppServerClient:
                 self._address, max_size=None, compression=None, additional_headers=headers
             )
         self._reader = asyncio.create_task(self._read(self._socket))
-        await self.call(
-            "initialize",
-            {
-                "clientInfo": {"name": self._name, "version": "0"},
-                "capabilities": {"experimentalApi": True},
-            },
-        )
-        await self._send({"method": "initialized"})
+        try:
+            await self._shake_hands()
+        except BaseException:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         if self._socket is not None:
@@ -359,6 +359,14 @@ class AppServerClient:
                 await asyncio.sleep(LOOK_S)
 
     # --- the wire ---
+
+    async def _shake_hands(self) -> None:
+        about: dict[str, Json] = {
+            "clientInfo": {"name": self._name, "version": "0"},
+            "capabilities": {"experimentalApi": True},
+        }
+        await self.call("initialize", about)
+        await self._send({"method": "initialized"})
 
     async def _send(self, frame: Mapping[str, Json]) -> None:
         if self._socket is None:
