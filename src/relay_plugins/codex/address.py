@@ -1,0 +1,145 @@
+"""Where an app-server listens, and which process that is."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import socket
+import stat
+import struct
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from relay_core import SettingsError, Struct
+
+ADAPTER = "codex"
+DEFAULT_SOCKET = Path("app-server-control") / "app-server-control.sock"
+"""Where plain `codex` puts its daemon's socket, below CODEX_HOME."""
+
+FORMS = "unix:///absolute/path.sock or ws://127.0.0.1:PORT"
+MAX_PORT = 65_535
+MAX_TOKEN_BYTES = 16 * 1024
+MAX_SOCKET_PATH = 107
+
+_THREAD_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
+
+
+class Address(Struct):
+    """An app-server's address: a unix socket, or a port on this machine."""
+
+    text: str
+    path: Path | None = None
+    host: str = "127.0.0.1"
+    port: int = 0
+
+
+class Process(Struct):
+    """A process that cannot be mistaken for a later one with the same number.
+
+    `started` is its start in clock ticks since boot.
+    """
+
+    pid: int
+    started: int
+
+
+def parse_address(text: str, codex_home: Path) -> Address:
+    """Read an app-server address; SettingsError when it is none, or not on this machine."""
+    url = urlsplit(text) if "\0" not in text and not re.search(r"\s", text) else None
+    if url is not None and url.scheme == "unix" and not url.netloc:
+        path = Path(url.path) if url.path else codex_home / DEFAULT_SOCKET
+        if path.is_absolute() and len(os.fsencode(path)) <= MAX_SOCKET_PATH:
+            return Address(text=f"unix://{path}", path=path)
+    if url is not None and url.scheme == "ws" and url.hostname and not (url.query or url.username):
+        try:
+            port = url.port
+        except ValueError:
+            port = None
+        if port and _is_loopback(url.hostname):
+            host = url.hostname
+            shown = f"[{host}]" if ":" in host else host
+            return Address(text=f"ws://{shown}:{port}", host=host, port=port)
+    raise SettingsError(
+        f"{text[:200]!r} is no address of an app-server on this machine", fix=f"use {FORMS}"
+    )
+
+
+def check_thread_id(text: str) -> str:
+    """Return a thread id that is safe in a file name; SettingsError for anything else."""
+    if not _THREAD_ID.fullmatch(text):
+        raise SettingsError(
+            f"{text[:100]!r} is no thread id",
+            fix="a thread id looks like 01a20238-55cd-79d2-ad22-fc94608eaedc",
+        )
+    return text
+
+
+def read_token(path: Path) -> str:
+    """Read a bearer token from a file of this user that nobody else can read."""
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        opened = os.open(path, flags)
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"the token cannot be read: {error}", file=path) from error
+    with os.fdopen(opened, "rb") as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise SettingsError("the token must be in a plain file", file=path)
+        if found.st_uid not in {os.getuid(), 0} or found.st_mode & 0o077:
+            raise SettingsError(
+                "others could read this token", file=path, fix=f"chmod 600 {path}, then try again"
+            )
+        text = file.read(MAX_TOKEN_BYTES).decode("ascii", errors="replace").strip()
+    if not re.fullmatch(r"[!-~]+", text):
+        raise SettingsError("this file holds no token", file=path)
+    return text
+
+
+def peer_process(peer: socket.socket) -> Process | None:
+    """The process behind a unix socket; None where the system does not tell (or for TCP)."""
+    if peer.family != socket.AF_UNIX or not hasattr(socket, "SO_PEERCRED"):
+        return None
+    try:
+        packed = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    except OSError:
+        return None
+    pid: int = struct.unpack("3i", packed)[0]
+    started = _start_ticks(pid)
+    return None if started is None else Process(pid=pid, started=started)
+
+
+def is_alive(process: Process) -> bool:
+    """Whether this very process still runs."""
+    return _start_ticks(process.pid) == process.started
+
+
+def started_ms(process: Process) -> int | None:
+    """When a process started, in milliseconds since the Unix epoch; None where nobody tells."""
+    try:
+        lines = Path("/proc/stat").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    boot = next((int(line.split()[1]) for line in lines if line.startswith("btime ")), None)
+    if boot is None:
+        return None
+    return boot * 1000 + process.started * 1000 // os.sysconf("SC_CLK_TCK")
+
+
+def _start_ticks(pid: int) -> int | None:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    fields = text.rpartition(")")[2].split()
+    # A zombie has ended: nothing of it can act any more.
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

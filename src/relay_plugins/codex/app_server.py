@@ -1,0 +1,381 @@
+"""One app-server: connected for as long as it is wanted, its threads watched, never subscribed to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Coroutine, Iterable
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from relay_core import (
+    Activity,
+    AdapterError,
+    Clock,
+    RelayError,
+    SessionClosed,
+    SessionEvent,
+    SettingsError,
+    WireError,
+)
+from relay_plugins.codex.address import Address
+from relay_plugins.codex.client import Connection, open_connection
+from relay_plugins.codex.history import NOT_LOADED, loaded_threads, read_thread
+from relay_plugins.codex.lock import ThreadLock
+from relay_plugins.codex.tracked import TrackedThread
+from relay_plugins.codex.wire import Thread, ThreadNamed, ThreadStarted, ThreadStatusChanged
+
+log = logging.getLogger("relay.codex")
+
+FIRST_RETRY_S = 0.05
+LONGEST_RETRY_S = 2.0
+REPAIR_S = 30.0
+"""How often statuses are read although nothing was broadcast."""
+
+AWAY_REPAIR_S = 1.0
+"""The same while a thread is away, or another host holds its lock."""
+
+CLOSED_AFTER_S = 60.0
+"""How long a session that was found by itself may be away before it counts as closed."""
+
+HELPER_SOURCES = frozenset({"thread_title"})
+
+T = TypeVar("T")
+
+
+class AppServer:
+    """Keeps one connection alive, and the threads that are wanted of it.
+
+    `wanted` are threads that were asked for by name; with `want_all` every thread that is no helper is
+    taken. `attended` tells whether someone is known to be there.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        token: Callable[[], str | None],
+        settle_s: float,
+        clock: Clock,
+        jitter: Callable[[], float],
+        report: Callable[[SessionEvent], None],
+        owner: Callable[[str], AppServer | None],
+    ) -> None:
+        self.address = address
+        self.wanted: set[str] = set()
+        self.want_all = False
+        self.attended = False
+        self.threads: dict[str, TrackedThread] = {}
+        self.connection: Connection | None = None
+        self.serial = 0
+        self.trouble: str | None = None
+        self.fix: str | None = None
+        self.codex_version = ""
+        self.surveyed = asyncio.Event()
+        self.progress = asyncio.Event()
+        self._token = token
+        self._settle_s = settle_s
+        self._clock = clock
+        self._jitter = jitter
+        self._report = report
+        self._owner = owner
+        self._locks: dict[str, ThreadLock] = {}
+        self._left: set[str] = set()
+        self._away_since: dict[str, float] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._look_now = asyncio.Event()
+
+    @property
+    def codex_home(self) -> Path | None:
+        """Where this Codex keeps its files; None before it was first reached."""
+        home = self.connection.server.codex_home if self.connection else ""
+        return Path(home) if home else None
+
+    async def run(self) -> None:
+        """Connect, serve, and connect again, until cancelled."""
+        failures = 0
+        try:
+            while True:
+                try:
+                    await self._wait_for_socket()
+                    connection = await open_connection(
+                        self.address, self._notified, token=self._token()
+                    )
+                except (AdapterError, SettingsError, OSError) as error:
+                    failures += 1
+                    self.trouble = str(error)
+                    self.fix = error.fix if isinstance(error, RelayError) else None
+                    self._tell_progress()
+                else:
+                    failures = 0
+                    await self._serve(connection)
+                self._close_the_long_gone()
+                await self._clock.sleep(self._backoff_s(failures))
+        finally:
+            await self._stop()
+
+    def look_now(self) -> None:
+        """Survey the threads now: something more is wanted."""
+        self._look_now.set()
+
+    def want(self, thread_id: str) -> None:
+        """Take this thread from now on, whenever it is there."""
+        self.wanted.add(thread_id)
+        self._left.discard(thread_id)
+
+    def want_everything(self) -> None:
+        """Take every thread of somebody's from now on."""
+        self.want_all = self.attended = True
+        self._left.clear()
+
+    def leave(self, thread_id: str) -> None:
+        """Stop watching one thread, and do not take it again by itself."""
+        self._left.add(thread_id)
+        self.forget(thread_id)
+
+    def has_seen(self, thread_id: str) -> bool:
+        """Whether a thread was reported."""
+        tracked = self.threads.get(thread_id)
+        return tracked is not None and tracked.seen
+
+    def forget(self, thread_id: str) -> None:
+        """Stop watching one thread."""
+        self.wanted.discard(thread_id)
+        tracked = self.threads.pop(thread_id, None)
+        lock = self._locks.pop(thread_id, None)
+        self._away_since.pop(thread_id, None)
+        if lock is not None:
+            lock.release()
+        if tracked is not None:
+            tracked.wake()
+            if tracked.seen:
+                self._report(SessionClosed(key=thread_id))
+        self._tell_progress()
+
+    # One connection ------------------------------------------------------------------------------
+
+    async def _serve(self, connection: Connection) -> None:
+        self.connection, self.trouble = connection, None
+        self.serial += 1
+        self.codex_version = _version(connection.server.user_agent)
+        try:
+            while not connection.lost.is_set():
+                self._look_now.clear()
+                try:
+                    await self._survey(connection)
+                except (AdapterError, WireError) as error:
+                    self.trouble = str(error)
+                    log.info("%s: %s", self.address.text, error)
+                else:
+                    self.surveyed.set()
+                self._tell_progress()
+                self._close_the_long_gone()
+                await self._until_next_survey(connection)
+        finally:
+            self.connection = None
+            self.surveyed.clear()
+            now = self._clock.monotonic()
+            for tracked in list(self.threads.values()):
+                tracked.connection_lost(self.serial, now)
+                tracked.go_away("Codex is not reachable")
+                self._away_since.setdefault(tracked.id, now)
+            await connection.close()
+            self._tell_progress()
+
+    async def _until_next_survey(self, connection: Connection) -> None:
+        waiting = any(each.activity is Activity.AWAY for each in self.threads.values())
+        missing = self.wanted - self.threads.keys()
+        locked = any(not lock.held for lock in self._locks.values())
+        limit = AWAY_REPAIR_S if waiting or missing or locked else REPAIR_S
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit):
+                await _first_of(connection.lost.wait(), self._look_now.wait())
+
+    async def _survey(self, connection: Connection) -> None:
+        """Read which threads there are and how they stand."""
+        loaded = await loaded_threads(connection)
+        ids: dict[str, None] = dict.fromkeys(self.wanted)
+        ids |= dict.fromkeys(self.threads)
+        if self.want_all:
+            ids |= dict.fromkeys(each for each in loaded if each not in self._left)
+        for thread_id in ids:
+            thread = await read_thread(connection, thread_id)
+            if thread is None:
+                self._missing(thread_id)
+            else:
+                await self._consider(connection, thread)
+
+    def _missing(self, thread_id: str) -> None:
+        tracked = self.threads.get(thread_id)
+        if tracked is not None:
+            tracked.go_away("Codex knows no such thread any more")
+            self._away_since.setdefault(thread_id, self._clock.monotonic())
+
+    async def _consider(self, connection: Connection, thread: Thread) -> None:
+        """Take a thread in, or bring what is known of it up to date."""
+        tracked = self.threads.get(thread.id)
+        if tracked is None:
+            tracked = self._take(thread)
+            if tracked is None:
+                return
+        changed = tracked.thread.status != thread.status
+        if changed:
+            tracked.set_status(thread.status)
+        if changed or not tracked.seen or tracked.activity is Activity.AWAY:
+            await tracked.follow(connection)
+        self._note_presence(tracked)
+
+    def _take(self, thread: Thread) -> TrackedThread | None:
+        named = thread.id in self.wanted
+        if not named and (is_helper(thread) or thread.status.type == NOT_LOADED):
+            return None
+        other = self._owner(thread.id)
+        if other is not None and other is not self:
+            return None
+        home = self.codex_home
+        if home is None:
+            return None
+        lock = self._locks.setdefault(thread.id, ThreadLock(home, thread.id))
+        if not lock.acquire():
+            return None
+        tracked = TrackedThread(
+            thread, lock=lock, attended=self.attended or named, report=self._report
+        )
+        self.threads[thread.id] = tracked
+        return tracked
+
+    def locked_elsewhere(self) -> tuple[str, ...]:
+        """The threads that another host serves; this one waits for their locks."""
+        return tuple(each for each, lock in self._locks.items() if not lock.held)
+
+    def _note_presence(self, tracked: TrackedThread) -> None:
+        if tracked.activity is Activity.AWAY:
+            self._away_since.setdefault(tracked.id, self._clock.monotonic())
+        else:
+            self._away_since.pop(tracked.id, None)
+
+    def _close_the_long_gone(self) -> None:
+        """A session that was found by itself and stays away is closed; one attached by hand waits."""
+        now = self._clock.monotonic()
+        for thread_id, since in list(self._away_since.items()):
+            if thread_id not in self.wanted and now - since >= CLOSED_AFTER_S:
+                self.forget(thread_id)
+
+    # Broadcasts ----------------------------------------------------------------------------------
+
+    def _notified(self, method: str, params: msgspec.Raw) -> None:
+        match method:
+            case "thread/status/changed":
+                changed = _read(params, ThreadStatusChanged)
+                tracked = self.threads.get(changed.thread_id) if changed else None
+                if changed is not None and tracked is not None:
+                    tracked.set_status(changed.status)
+                    self._spawn(self._follow(tracked))
+                elif changed is not None and changed.status.type != NOT_LOADED:
+                    self._spawn(self._meet(changed.thread_id))
+            case "thread/started":
+                started = _read(params, ThreadStarted)
+                if started is not None and not is_helper(started.thread):
+                    self._spawn(self._meet(started.thread.id))
+            case "thread/archived" | "thread/deleted":
+                named = _read(params, ThreadNamed)
+                if named is not None:
+                    self.forget(named.thread_id)
+            case "thread/closed":
+                named = _read(params, ThreadNamed)
+                if named is not None and named.thread_id not in self.wanted:
+                    self.forget(named.thread_id)
+            case _:
+                pass
+
+    async def _follow(self, tracked: TrackedThread) -> None:
+        if self.connection is not None:
+            await tracked.follow(self.connection)
+            self._note_presence(tracked)
+
+    async def _meet(self, thread_id: str) -> None:
+        """Look at a thread that was heard of for the first time."""
+        connection = self.connection
+        wanted = thread_id in self.wanted or (self.want_all and thread_id not in self._left)
+        if connection is None or not wanted:
+            return
+        try:
+            thread = await read_thread(connection, thread_id)
+            if thread is not None and thread_id not in self.threads:
+                await self._consider(connection, thread)
+        except (AdapterError, WireError) as error:
+            log.info("thread %s: %s", thread_id, error)
+        self._tell_progress()
+
+    # Inside --------------------------------------------------------------------------------------
+
+    async def _wait_for_socket(self) -> None:
+        """Wait for the daemon's socket to appear, and then for its TUI to be its first client."""
+        path = self.address.path
+        if path is None or not self._settle_s:
+            return
+        while (appeared := _mtime(path)) is None:
+            self.trouble = "Codex is not running"
+            self._tell_progress()
+            self._close_the_long_gone()
+            await self._clock.sleep(LONGEST_RETRY_S)
+        age = self._clock.now_ms() / 1000 - appeared
+        if 0 <= age < self._settle_s:
+            await self._clock.sleep(self._settle_s - age)
+
+    def _backoff_s(self, failures: int) -> float:
+        longest = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2 ** min(failures, 10))
+        return FIRST_RETRY_S + longest * self._jitter() if failures else FIRST_RETRY_S
+
+    def _tell_progress(self) -> None:
+        self.progress.set()
+        self.progress = asyncio.Event()
+
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work, name=f"codex {self.address.text}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _stop(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for lock in self._locks.values():
+            lock.release()
+
+
+def is_helper(thread: Thread) -> bool:
+    """Whether Codex made this thread for itself; nobody talks in it."""
+    return thread.ephemeral or thread.thread_source in HELPER_SOURCES
+
+
+def _read(params: msgspec.Raw, kind: type[T]) -> T | None:
+    try:
+        return msgspec.json.decode(params, type=kind)
+    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+        log.debug("a notification cannot be read: %s", error)
+        return None
+
+
+def _version(user_agent: str) -> str:
+    """The version in `name/0.169.0 (…)`."""
+    return user_agent.partition("/")[2].partition(" ")[0]
+
+
+def _mtime(path: Path) -> float | None:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return None
+
+
+async def _first_of(*waits: Coroutine[object, object, object]) -> None:
+    tasks: Iterable[asyncio.Task[object]] = [asyncio.create_task(each) for each in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()

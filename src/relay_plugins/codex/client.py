@@ -1,0 +1,274 @@
+"""One connection to a Codex app-server: websocket frames over a unix socket or TCP."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+from websockets.asyncio.client import ClientConnection, connect, unix_connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+
+from relay_core import AdapterError, Struct, WireError
+from relay_plugins.codex.address import ADAPTER, Address, Process, peer_process
+from relay_plugins.codex.protocol import (
+    Abandoned,
+    Answered,
+    AnsweredLate,
+    Asked,
+    Event,
+    Greeted,
+    Ignored,
+    Notified,
+    Protocol,
+    Refused,
+    Rejected,
+    State,
+)
+from relay_plugins.codex.wire import ClientInfo, InitializeResult, RpcError
+
+log = logging.getLogger("relay.codex")
+
+CLIENT = ClientInfo(name="agent-relay", title="Agent Relay", version="0.1")
+OPEN_TIMEOUT_S = 5.0
+CALL_TIMEOUT_S = 5.0
+CLOSE_TIMEOUT_S = 1.0
+KEEPALIVE_S = 20.0
+MAX_FRAME_BYTES = 256 * 1024 * 1024
+"""The largest frame that is read: a page of history with large tool outputs."""
+
+T = TypeVar("T")
+
+
+class CallRefused(AdapterError):
+    """Codex answered a call with an error: it was not done."""
+
+    code = "codex_refused"
+
+    def __init__(self, method: str, error: RpcError) -> None:
+        super().__init__(ADAPTER, f"{method}: {error.message or 'refused without a reason'}")
+        self.method = method
+        self.error = error
+
+
+class Unanswered(AdapterError):
+    """A call was sent and no answer came: it may have been done, or not.
+
+    `call` is its id while an answer may still come, None when the connection is lost.
+    """
+
+    code = "codex_unanswered"
+
+    def __init__(self, detail: str, *, call: int | None = None) -> None:
+        super().__init__(ADAPTER, detail)
+        self.call = call
+
+
+class Unreachable(AdapterError):
+    """Nobody answers at an address, or not as an app-server that lets us in."""
+
+    code = "codex_unreachable"
+
+
+class Connection:
+    """An initialized connection. `notified` is called for each notification and must not block.
+
+    Every call has a time limit; when the connection is lost all waiting calls fail at once.
+    """
+
+    def __init__(
+        self,
+        socket: ClientConnection,
+        protocol: Protocol,
+        notified: Callable[[str, msgspec.Raw], None],
+    ) -> None:
+        self._socket = socket
+        self._protocol = protocol
+        self._notified = notified
+        self._calls: dict[int, asyncio.Future[msgspec.Raw]] = {}
+        self._methods: dict[int, str] = {}
+        self._greeted: asyncio.Future[InitializeResult] = asyncio.Future()
+        self._reader = asyncio.create_task(self._read(), name="codex reader")
+        self.answered_late: set[int] = set()
+        self.server = InitializeResult(codex_home="")
+        self.process: Process | None = None
+        self.lost = asyncio.Event()
+
+    @property
+    def open(self) -> bool:
+        """Whether calls can be made."""
+        return self._protocol.state is State.READY
+
+    async def call(
+        self, method: str, params: Struct, answer: type[T], *, timeout_s: float = CALL_TIMEOUT_S
+    ) -> T:
+        """Make a call and wait for its answer.
+
+        Raises CallRefused when Codex says no, Unanswered when nothing can be known (no answer in time,
+        or the connection was lost after sending), Unreachable when the call was not sent, WireError
+        when the answer cannot be read.
+        """
+        if not self.open:
+            raise Unreachable(ADAPTER, "the connection to Codex is lost")
+        call = self._protocol.call(method, params)
+        waiting: asyncio.Future[msgspec.Raw] = asyncio.get_running_loop().create_future()
+        self._calls[call], self._methods[call] = waiting, method
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._flush()
+                raw = await waiting
+        except TimeoutError as error:
+            detail = f"{method} was not answered within {timeout_s:g} s"
+            raise Unanswered(detail, call=call) from error
+        finally:
+            self._protocol.forget(call)
+            self._calls.pop(call, None)
+            self._methods.pop(call, None)
+        try:
+            return msgspec.json.decode(raw, type=answer)
+        except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+            raise WireError(f"codex: the answer to {method} cannot be read: {error}") from error
+
+    async def close(self) -> None:
+        """End the connection."""
+        self._lose()
+        with contextlib.suppress(WebSocketException, OSError):
+            await self._socket.close()
+        self._reader.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._reader
+
+    async def greet(self) -> None:
+        """Do the handshake."""
+        self._protocol.start()
+        async with asyncio.timeout(OPEN_TIMEOUT_S):
+            await self._flush()
+            self.server = await self._greeted
+        await self._flush()
+
+    async def _flush(self) -> None:
+        for line in self._protocol.outgoing():
+            with contextlib.suppress(ConnectionClosed):  # the reader sees it and fails the calls
+                await self._socket.send(line)
+
+    async def _read(self) -> None:
+        try:
+            async for frame in self._socket:
+                if isinstance(frame, str):
+                    for event in self._protocol.receive(frame):
+                        self._handle(event)
+        except ConnectionClosed:
+            pass  # the server never says goodbye; there is nothing to learn from how it ended
+        finally:
+            self._lose()
+
+    def _lose(self) -> None:
+        if self._protocol.state is not State.LOST or not self.lost.is_set():
+            for event in self._protocol.connection_lost():
+                self._handle(event)
+            if not self._greeted.done():
+                self._greeted.set_exception(Unreachable(ADAPTER, "the connection was closed"))
+                self._greeted.exception()  # nobody may be waiting for it any more
+            self.lost.set()
+
+    def _handle(self, event: Event) -> None:
+        match event:
+            case Answered(id=call, result=result):
+                self._settle(call, result)
+            case Refused(id=call, error=error):
+                self._settle(call, CallRefused(self._methods.get(call, "call"), error))
+            case Abandoned(id=call):
+                method = self._methods.get(call, "call")
+                self._settle(call, Unanswered(f"{method}: the connection was lost"))
+            case Notified(method=method, params=params):
+                self._notified(method, params)
+            case Greeted(result=result):
+                if not self._greeted.done():
+                    self._greeted.set_result(result)
+            case Rejected(error=error):
+                if not self._greeted.done():
+                    self._greeted.set_exception(CallRefused("initialize", error))
+            case AnsweredLate(id=call):
+                self.answered_late.add(call)
+            case Asked(method=method):
+                log.debug("left unanswered: %s", method)
+            case Ignored(why=why):
+                log.debug("ignored a line: %s", why)
+            case _:
+                pass
+
+    def _settle(self, call: int, outcome: msgspec.Raw | Exception) -> None:
+        waiting = self._calls.get(call)
+        if waiting is None or waiting.done():
+            return
+        if isinstance(outcome, Exception):
+            waiting.set_exception(outcome)
+        else:
+            waiting.set_result(outcome)
+
+
+async def open_connection(
+    address: Address,
+    notified: Callable[[str, msgspec.Raw], None],
+    *,
+    token: str | None = None,
+    client: ClientInfo = CLIENT,
+) -> Connection:
+    """Connect and shake hands; Unreachable when that fails."""
+    try:
+        opened = await _open(address, token)
+    except InvalidStatus as error:
+        raise _not_let_in(address, error.response.status_code, error.response.body) from error
+    except (WebSocketException, OSError, TimeoutError) as error:
+        detail = f"no app-server answers at {address.text}: {error or type(error).__name__}"
+        raise Unreachable(ADAPTER, detail, fix="start Codex, or check the address") from error
+    connection = Connection(opened, Protocol(client), notified)
+    peer = opened.transport.get_extra_info("socket")
+    if isinstance(peer, socket.socket) or hasattr(peer, "getsockopt"):
+        connection.process = peer_process(peer)
+    try:
+        await connection.greet()
+    except (CallRefused, Unreachable, TimeoutError) as error:
+        await connection.close()
+        why = "no answer to the handshake" if isinstance(error, TimeoutError) else str(error)
+        raise Unreachable(ADAPTER, f"{address.text}: {why}") from error
+    return connection
+
+
+async def _open(address: Address, token: str | None) -> ClientConnection:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    if address.path is not None:
+        return await unix_connect(
+            str(address.path),
+            "ws://localhost/",
+            additional_headers=headers,
+            compression=None,
+            max_size=MAX_FRAME_BYTES,
+            open_timeout=OPEN_TIMEOUT_S,
+            close_timeout=CLOSE_TIMEOUT_S,
+            ping_interval=KEEPALIVE_S,
+            ping_timeout=KEEPALIVE_S,
+        )
+    return await connect(
+        f"{address.text}/",
+        additional_headers=headers,
+        compression=None,
+        proxy=None,
+        max_size=MAX_FRAME_BYTES,
+        open_timeout=OPEN_TIMEOUT_S,
+        close_timeout=CLOSE_TIMEOUT_S,
+        ping_interval=KEEPALIVE_S,
+        ping_timeout=KEEPALIVE_S,
+    )
+
+
+def _not_let_in(address: Address, status: int, body: bytes | None) -> Unreachable:
+    said = (body or b"").decode(errors="replace").strip()[:100]
+    detail = f"{address.text} answered {status}" + (f": {said}" if said else "")
+    if status in {401, 403}:
+        return Unreachable(ADAPTER, detail, fix="pass the file of its token with --token-file")
+    return Unreachable(ADAPTER, detail, fix="check the address: this is no Codex app-server")
