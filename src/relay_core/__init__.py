@@ -31,6 +31,7 @@ from relay_core.events import (
     WasHeld,
     WasSkipped,
 )
+from relay_core.fence import parse as parse_fence
 from relay_core.hookspecs import hookimpl
 from relay_core.hub_api import SendRequest, SendResponse
 from relay_core.messages import (
@@ -51,8 +52,8 @@ from relay_core.messages import (
     Struct,
     TurnStatus,
 )
-from relay_core.places import Places
-from relay_core.plans import DeliveryPlan, Mode, Ruling, Verdict
+from relay_core.places import Places, find_places
+from relay_core.plans import Decision, DeliveryPlan, Mode, Ruling, Verdict
 from relay_core.ports import (
     Absent,
     Adapter,
@@ -87,7 +88,9 @@ from relay_core.sessions import (
     Session,
     Steering,
     Turn,
+    agent_id_for,
 )
+from relay_core.user_files import read_user_file
 
 __all__ = [
     "OPERATOR",
@@ -105,6 +108,7 @@ __all__ = [
     "AttemptId",
     "Clock",
     "Credential",
+    "Decision",
     "Delivered",
     "Delivery",
     "DeliveryId",
@@ -169,5 +173,9 @@ __all__ = [
     "WasHeld",
     "WasSkipped",
     "WireError",
+    "agent_id_for",
+    "find_places",
     "hookimpl",
+    "parse_fence",
+    "read_user_file",
 ]
