@@ -141,4 +141,5 @@ def _checked_argument(url: str) -> str:
     try:
         return check_url(url)
     except SettingsError as error:
-        raise Usage(f"--url: {error.detail}", fix=error.fix) from error
+        # Without the address: somebody may have written a password into it.
+        raise Usage("--url is no address of a hub that may be used", fix=error.fix) from error

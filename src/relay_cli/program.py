@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ import click
 
 from relay_cli.output import Output, discard_rest, tolerate_any_text
 from relay_cli.problems import DEBUG_VARIABLE, ErrorReport, ExitCode, Problem, Usage, problem_of
+from relay_cli.version import version
 from relay_core.errors import RelayError
 from relay_core.messages import Struct
 
@@ -29,7 +31,13 @@ class LazyGroup(click.Group):
     """A group whose commands are imported when they run, so that small ones start quickly."""
 
     def __init__(self, name: str, places: Mapping[str, CommandPlace], help_text: str) -> None:
-        super().__init__(name, help=help_text, invoke_without_command=True, callback=_show_help)
+        super().__init__(
+            name,
+            help=help_text,
+            invoke_without_command=True,
+            callback=_show_help,
+            params=[_version_option()],
+        )
         self.places = places
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -76,6 +84,10 @@ def run(group: click.Group, arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         discard_rest()
         return ExitCode.DONE
+    except OSError as error:  # a full disk, for the result and for an error alike
+        discard_rest()
+        output.remark(f"standard output: {error.strerror or error}")
+        return ExitCode.FAILED
     return ending
 
 
@@ -97,10 +109,28 @@ def _run(group: click.Group, program: str, arguments: Sequence[str]) -> int | Pr
         return problem_of(error)
     except BrokenPipeError:
         raise
-    except Exception as error:  # noqa: BLE001 - the outermost edge: one line instead of a traceback
+    except Exception as error:  # noqa: BLE001 - the outermost edge: one line, no traceback
         _show_traceback_if_wanted()
         return _unexpected(error)
     return ExitCode.DONE
+
+
+def _version_option() -> click.Option:
+    return click.Option(
+        ["--version"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_show_version,
+        help="Show the version and exit.",
+    )
+
+
+def _show_version(ctx: click.Context, param: click.Parameter, value: object) -> None:
+    del param
+    if value and not ctx.resilient_parsing:
+        click.echo(f"{ctx.info_name} {version()}")
+        ctx.exit()
 
 
 def _show_help() -> None:
@@ -145,13 +175,9 @@ def _usage_fix(error: click.ClickException, program: str, arguments: Sequence[st
 
 def _unexpected(error: Exception) -> Problem:
     what = str(error).strip() or type(error).__name__
-    if isinstance(error, OSError) and error.filename is not None:
-        shown = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
-        report = ErrorReport(
-            code="os_error",
-            detail=f"{shown}: {error.strerror or type(error).__name__}",
-            fix="check that it exists and that you may use it",
-        )
+    if isinstance(error, OSError) and error.strerror is not None:
+        where = "" if error.filename is None else f"{error.filename}: "
+        report = ErrorReport(code="os_error", detail=f"{where}{error.strerror}", fix=_os_fix(error))
     else:
         report = ErrorReport(
             code="unexpected",
@@ -159,6 +185,12 @@ def _unexpected(error: Exception) -> Problem:
             fix=f"set {DEBUG_VARIABLE}=1 and run it again to see where",
         )
     return Problem(error=report, exit_code=ExitCode.FAILED)
+
+
+def _os_fix(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "free some space and run it again"
+    return "check that it exists and that you may use it"
 
 
 def _show_traceback_if_wanted() -> None:

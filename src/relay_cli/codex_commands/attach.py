@@ -32,13 +32,12 @@ class AttachRequest(Struct):
 
 @click.command(
     "attach",
-    help="""Serve the threads of a Codex app-server as agents.
+    help="""Serve the threads of a Codex app-server.
 
     The running host connects to the app-server, registers the thread with the hub and delivers its
     mail from now on, also after a restart, until `detach`. Without `--thread` every thread that is
     loaded there is served.
     """,
-    short_help="Serve the threads of a Codex app-server.",
 )
 @click.option(
     "--app-server",

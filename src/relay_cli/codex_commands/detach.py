@@ -20,7 +20,6 @@ from relay_core.messages import AgentId
 
     The session itself goes on; mail for its agent waits at the hub.
     """,
-    short_help="Stop serving an attached thread.",
 )
 @click.argument("agent", required=False)
 @click.option("--thread", metavar="ID", help="The thread to detach, instead of AGENT.")

@@ -25,8 +25,7 @@ class CodexSessions(Struct):
 
 @click.command(
     "status",
-    help="Show the Codex sessions that the running host serves.",
-    short_help="Show the Codex sessions that are served.",
+    help="Show the Codex sessions that are served.",
 )
 @json_option
 def command(output: Output) -> None:

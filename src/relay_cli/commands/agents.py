@@ -48,7 +48,6 @@ class AgentRows(Struct):
     `reachable` says whether a host serves the agent now; messages to the others wait at the hub.
     `waiting` names why an agent's mail is not delivered right now.
     """,
-    short_help="List the agents that messages can be sent to.",
 )
 @url_option
 @json_option

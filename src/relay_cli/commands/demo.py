@@ -30,7 +30,6 @@ from relay_plugins.codex.launcher import find_codex
 
     Ends with 0 only if the message was proved to be in the session, once; else with 5.
     """,
-    short_help="See a message become a turn in a real session, proved.",
 )
 @json_option
 def command(output: Output) -> None:

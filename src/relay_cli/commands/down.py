@@ -22,12 +22,11 @@ class DownReport(Struct):
 
 @click.command(
     "down",
-    help="""Stop the running host, and the hub that runs in it.
+    help="""Stop the running host.
 
-    What is on its way to a session is finished first; what waits stays at the hub. Ends with 0 also
+    The hub that runs in it stops as well. What is on its way to a session is finished first; what waits stays at the hub. Ends with 0 also
     where nothing ran.
     """,
-    short_help="Stop the running host.",
 )
 @json_option
 def command(output: Output) -> None:

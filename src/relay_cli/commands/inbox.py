@@ -24,11 +24,10 @@ class Inbox(Struct):
 
 @click.command(
     "inbox",
-    help="""List the messages for an agent, oldest first.
+    help="""List the messages for an agent.
 
-    Looking changes nothing: what waits for the agent still waits.
+    Oldest first. Looking changes nothing: what waits for the agent still waits.
     """,
-    short_help="List the messages for an agent.",
 )
 @click.argument("agent")
 @click.option(

@@ -27,7 +27,6 @@ class PluginRows(Struct):
 
     The running host is asked; where none runs, the plugins are loaded here as it would load them.
     """,
-    short_help="List the plugins and what became of them.",
 )
 @json_option
 def command(output: Output) -> None:

@@ -40,7 +40,6 @@ _ENDED_OTHERWISE = frozenset(
     Ends with 0 when the message is stored safely at the hub; with `--wait` only when every recipient
     has it in its session, and with 5 when that took longer.
     """,
-    short_help="Send a message to agents.",
 )
 @click.argument("target")
 @click.argument("body")

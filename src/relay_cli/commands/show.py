@@ -25,12 +25,11 @@ class ExplainedMessage(MessageView):
 
 @click.command(
     "show",
-    help="""Show a message and where each of its deliveries stands.
+    help="""Show a message and where its deliveries stand.
 
     With `--why` also every plugin's answer about it, and which one was chosen; the host that
     delivers it on this machine is asked for that.
     """,
-    short_help="Show a message and where its deliveries stand.",
 )
 @click.argument("message_id", metavar="ID", type=MESSAGE_ID)
 @click.option("--why", is_flag=True, help="Show every plugin's answer, and the chosen one.")

@@ -58,7 +58,6 @@ class StatusReport(Struct):
     Ends with 3 when the hub or the host cannot be reached; what could be found out is shown all the
     same.
     """,
-    short_help="Show the hub, the host and its sessions.",
 )
 @url_option
 @json_option

@@ -33,16 +33,15 @@ class UpReport(Struct):
 
 @click.command(
     "up",
-    help="""Run the host and, where none answers, the hub, until Ctrl-C.
+    help="""Run the host and, where none answers, the hub.
 
-    The host serves every session of yours on this machine. The hub runs in the same process, unless
-    AGENT_RELAY_URL or config.toml name one that answers. The first start makes the token that all
-    commands then find by themselves.
+    Runs until Ctrl-C. The host serves every session of yours on this machine. The hub runs in the
+    same process, unless AGENT_RELAY_URL or config.toml name one that answers. The first start makes
+    the token that all commands then find by themselves.
 
-    Where a host of this version is running already, nothing happens; one of another version hands its
-    sessions over first.
+    Where a host of this version is running already, nothing happens; one of another version hands
+    its sessions over first.
     """,
-    short_help="Run the host and, where none answers, the hub.",
 )
 @click.option("--port", type=PORT, help="The hub's port; 0 takes a free one. Default: 4850.")
 @click.option("--detach", is_flag=True, help="Run in the background; return when it is ready.")

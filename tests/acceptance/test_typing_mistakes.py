@@ -1,0 +1,188 @@
+"""Whatever is typed, the answer is help or one line that says what to do."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+PROGRAMS = {
+    "agent-relay": "up down status demo agents send show inbox plugins token".split(),
+    "agent-relay-codex": "attach detach status".split(),
+}
+COMMANDS = [(program, command) for program, names in PROGRAMS.items() for command in names]
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_without_arguments_a_program_shows_its_commands(relay, program: str):
+    done = relay(program=program).worked()
+
+    assert all(f"\n  {name} " in done.out for name in PROGRAMS[program])
+
+
+@pytest.mark.parametrize(("program", "command"), COMMANDS)
+def test_each_command_has_help_that_starts_with_its_summary(relay, program: str, command: str):
+    listed = relay(program=program).worked().out
+    summary = listed.split(f"\n  {command} ", 1)[1].split("\n", 1)[0].strip()
+
+    shown = relay(command, "--help", program=program).worked().out
+
+    assert summary.rstrip(".") in " ".join(shown.split())
+    assert "--json" in shown
+
+
+@pytest.mark.parametrize(("program", "command"), COMMANDS)
+def test_each_command_refuses_an_unknown_option(relay, program: str, command: str):
+    line = relay(command, "--no-such-thing", program=program).failed(2)
+
+    assert "--no-such-thing" in line
+
+
+def test_the_version_is_shown(relay):
+    assert relay("--version").worked().out.startswith("agent-relay 0.")
+
+
+def test_a_misspelt_command_names_the_one_that_was_meant(relay):
+    assert "did you mean `send`?" in relay("sned", "x", "y").failed(2)
+
+
+def test_a_lone_double_dash_shows_the_help(relay):
+    assert "Usage" in relay("--").worked().out
+
+
+@pytest.mark.parametrize("port", ["-1", "65536", "70000", "abc", "", "4850.0", "٤٨٥٠", "1_000"])
+def test_a_port_that_is_none_is_refused(relay, port: str):
+    assert "port" in relay("up", f"--port={port}").failed(2)
+
+
+@pytest.mark.parametrize("number", ["007", "1.0", "-1", "0", "abc", "", "1e3", "١", str(2**63)])
+def test_a_message_number_that_is_none_is_refused(relay, number: str):
+    assert "no message number" in relay("show", "--", number).failed(2)
+
+
+def test_a_message_that_looks_like_an_option_is_refused_with_the_way_to_send_it(relay):
+    assert "`--`" in relay("send", "someone", "-hello").failed(2)
+
+
+def test_a_token_on_the_command_line_is_refused(relay):
+    line = relay("agents", "--token", "CANARY-secret").failed(2)
+
+    assert "AGENT_RELAY_TOKEN" in line
+    assert "CANARY" not in line
+
+
+@pytest.mark.parametrize("target", ["", " ", "\t"])
+def test_an_empty_target_is_refused(relay, target: str):
+    assert "TARGET is empty" in relay("send", target, "hello").failed(2)
+
+
+@pytest.mark.parametrize("body", ["", "  ", "\n"])
+def test_an_empty_message_is_refused(relay, body: str):
+    assert "empty" in relay("send", "someone", body).failed(2)
+
+
+@pytest.mark.parametrize(
+    ("stdin", "told"),
+    [
+        (b"", "empty"),
+        (b"\xff\xfe binary", "not UTF-8"),
+        (b"\xed\xa0\x80", "not UTF-8"),
+        (b"x" * (256 * 1024 + 1), "256 KiB"),
+        (b"x" * 10_000_000, "256 KiB"),
+    ],
+)
+def test_standard_input_that_is_no_message_is_refused(relay, stdin: bytes, told: str):
+    assert told in relay("send", "someone", "-", stdin=stdin).failed(2)
+
+
+def test_an_argument_that_is_no_text_is_refused(relay):
+    assert "argument 3 is not valid UTF-8" in relay("send", "someone", b"\xff\xfe").failed(2)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "localhost:4850",
+        "file:///etc/passwd",
+        "http://user:CANARY@127.0.0.1:4850",
+        "http://127.0.0.1:4850@evil.example",
+        "http://127.0.0.1:0",
+        "http://127.0.0.1:65536",
+        "http://127.0.0.1:4850/path",
+        "http://evil.example:4850",
+        "ftp://127.0.0.1",
+        "http://",
+        "",
+    ],
+)
+def test_an_address_that_is_no_hub_is_refused(relay, url: str):
+    line = relay("agents", f"--url={url}").failed(2)
+
+    assert "--url" in line
+    assert "CANARY" not in line
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:1", "http://127.0.0.1:1", "unix://relative", "ws://", "ws://a/b?c", ""]
+)
+def test_an_address_that_is_no_app_server_is_refused(relay, address: str):
+    assert "no address" in relay.codex("attach", f"--app-server={address}").failed(2)
+
+
+def test_detach_wants_to_know_what(relay):
+    assert "--all" in relay.codex("detach").failed(2)
+    assert "--all" in relay.codex("detach", "someone", "--all").failed(2)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("sned",), ("show", "x"), ("send", "a"), ("up", "--port", "x"), ("agents", "--nope")],
+)
+def test_with_json_a_mistake_is_one_object(relay, arguments: tuple[str, ...]):
+    done = relay(*arguments, "--json")
+
+    assert done.code == 2
+    assert done.err == ""
+    assert set(done.json["error"]) == {"code", "detail", "fix"}
+    assert done.json["error"]["code"] == "usage"
+
+
+def test_a_reader_that_goes_away_is_no_error(relay):
+    script = f"{_program('agent-relay')} --help | head -1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", script], env=relay.environ, capture_output=True, text=True, timeout=60
+    )
+
+    assert done.stdout.splitlines()[-1] == "0"
+    assert done.stderr == ""
+
+
+def test_a_full_disk_is_one_line(relay):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [_program("agent-relay"), "plugins", "--json"],
+            env=relay.environ,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "No space left" in done.stderr
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_any_text_can_be_shown_in_any_encoding(relay, encoding: str):
+    done = relay("sned\u202e✓", "--json", environ={"PYTHONIOENCODING": encoding})
+
+    assert done.code == 2
+    assert "sned\u202e✓" in json.loads(done.out)["error"]["detail"].replace("\\u202e", "\u202e")
+
+
+def _program(name: str) -> str:
+    import sys
+
+    return os.fspath(Path(sys.executable).parent / name)
