@@ -9,17 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import stat
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import cast
 
 import msgspec
 
 from relay_core.errors import RelayError, WireError
 from relay_core.messages import Struct
 
+log = logging.getLogger("relay.control")
+
 PROTOCOL_VERSION = 1
+CLOSE_WAIT_S = 2.0
 LINE_LIMIT = 4 * 1024 * 1024
 """The longest line in bytes; longer ones end the connection."""
 
@@ -113,7 +118,7 @@ class ControlServer:
         self.socket = socket
         self._operations: dict[str, Operation] = {}
         self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.StreamWriter] = set()
+        self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     def register(self, name: str, operation: Operation) -> bool:
         """Answer lines with this `op`; False when the name is taken."""
@@ -147,14 +152,18 @@ class ControlServer:
         if self._server is None:
             return
         self._server.close()
-        for writer in list(self._connections):
+        for writer in self._connections.values():
             writer.close()
+        if self._connections:
+            await asyncio.wait(self._connections, timeout=CLOSE_WAIT_S)
         await self._server.wait_closed()
         self._server = None
         self.socket.unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._connections.add(writer)
+        task = cast("asyncio.Task[None]", asyncio.current_task())
+        self._connections[task] = writer
+        task.add_done_callback(self._connections.pop)
         try:
             while line := await reader.readline():
                 writer.write(msgspec.json.encode(await self.answer(line)) + b"\n")
@@ -165,7 +174,6 @@ class ControlServer:
         except ConnectionError:
             pass  # the other side went away; nobody is left to tell
         finally:
-            self._connections.discard(writer)
             writer.close()
 
     async def answer(self, line: bytes) -> Answer:
@@ -185,8 +193,12 @@ class ControlServer:
             return Answer(ok=True, body=await operation(request.body))
         except RelayError as error:
             return Answer(ok=False, code=error.code, detail=error.detail, fix=error.fix)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             return Answer(ok=False, code="bad_body", detail=f"{request.op}: {error}")
+        except Exception as error:
+            # A plugin's operation may raise anything; whoever asked must still get a line.
+            log.exception("operation %s failed", request.op)
+            return Answer(ok=False, code="operation_failed", detail=f"{request.op}: {error!r}")
 
 
 async def _answers(socket: Path) -> bool:
