@@ -1,0 +1,117 @@
+"""How messages enter a session: the strategies `adaptive` and `patient`."""
+
+# Rule 1: a session at rest gets a turn with all that waits; both strategies agree on that.
+# Rule 2: the strategies differ while a turn runs: `adaptive` joins it where the agent can be
+#         steered, `patient` waits for its end.
+# Rule 3: a turn is interrupted for an urgent message from a sender whom the recipient's policy
+#         allows, and for nothing else. From others urgent changes nothing, and the plan says so.
+# Rule 4: nothing joins a turn that waits for the user: it would be lost when the user cancels.
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import takewhile
+
+from relay_core import (
+    OPERATOR,
+    Activity,
+    Credential,
+    DeliveryPlan,
+    Message,
+    Mode,
+    Policy,
+    Session,
+    Steering,
+    hookimpl,
+)
+
+ADAPTIVE = "adaptive"
+PATIENT = "patient"
+STRATEGIES = (ADAPTIVE, PATIENT)
+
+DIGEST_FROM = 4
+"""How many messages make a digest of what waited for a session that was away."""
+
+DIGEST_AGE_MS = 60 * 60 * 1000
+"""How old one message must be to make a digest by itself."""
+
+
+@hookimpl(trylast=True)
+def choose_delivery(messages: Sequence[Message], session: Session) -> DeliveryPlan:
+    """Start at rest; during a turn steer or wait, as the sender's strategy says; see the rules."""
+    if session.activity is Activity.AWAY:
+        return DeliveryPlan.wait("the session is away")
+    if session.activity is Activity.AT_REST:
+        return _start(messages, session)
+    return _during_a_turn(messages, session)
+
+
+def may_interrupt(message: Message, policy: Policy) -> bool:
+    """Tell whether the recipient lets this sender interrupt.
+
+    `operator` is the person at the keyboard: only the user's own token makes one.
+    """
+    sender = message.sender
+    names = {"*", sender.id}
+    names |= {f"tag:{tag}" for tag in sender.tags}
+    names |= {f"label:{sender.label}"} if sender.label else set()
+    if sender.id == OPERATOR and sender.credential is not Credential.USER:
+        names.discard(OPERATOR)
+    return not names.isdisjoint(policy.urgent_from)
+
+
+def strategy_for(message: Message, policy: Policy) -> str:
+    """Name the strategy for one sender's messages."""
+    return policy.sender_strategies.get(message.from_, policy.strategy)
+
+
+def _start(messages: Sequence[Message], session: Session) -> DeliveryPlan:
+    if not _wants_digest(messages, session):
+        return DeliveryPlan.start()
+    away_min = session.away_ms // 60_000
+    return DeliveryPlan(mode=Mode.START, digest=True, reason=f"digest after {away_min} min away")
+
+
+def _wants_digest(messages: Sequence[Message], session: Session) -> bool:
+    if session.away_ms <= session.policy.away_after_ms:
+        return False
+    oldest_ms = min(message.created_at for message in messages)
+    return len(messages) >= DIGEST_FROM or session.now - oldest_ms > DIGEST_AGE_MS
+
+
+def _during_a_turn(messages: Sequence[Message], session: Session) -> DeliveryPlan:
+    allowed = [each for each in messages if each.urgent and may_interrupt(each, session.policy)]
+    can = session.abilities.interrupt and session.turn is not None
+    if allowed and can:
+        return DeliveryPlan.interrupt(reason=f"urgent from {allowed[0].from_}")
+    refusal = _refusal(messages, allowed)
+    strategy = strategy_for(messages[0], session.policy)
+    if strategy == ADAPTIVE:
+        return _steer(messages, session, refusal)
+    if strategy == PATIENT:
+        return DeliveryPlan.wait(_because(refusal, "patient: waits for the end of the turn"))
+    known = ", ".join(STRATEGIES)
+    return DeliveryPlan.wait(f"no plugin knows the strategy {strategy!r}; relay.delivery: {known}")
+
+
+def _steer(messages: Sequence[Message], session: Session, refusal: str | None) -> DeliveryPlan:
+    if session.activity is Activity.WAITING_FOR_USER:
+        return DeliveryPlan.wait(_because(refusal, "the turn waits for the user"))
+    if session.abilities.steer is Steering.NONE or session.turn is None:
+        return DeliveryPlan.wait(_because(refusal, "this agent cannot be steered"))
+    together = takewhile(lambda each: strategy_for(each, session.policy) == ADAPTIVE, messages)
+    return DeliveryPlan.steer(take=sum(1 for _ in together), reason=refusal)
+
+
+def _refusal(messages: Sequence[Message], allowed: Sequence[Message]) -> str | None:
+    """Say why nothing urgent among these interrupts; None where nothing is urgent."""
+    if allowed:
+        return f"urgent from {allowed[0].from_}, but this agent cannot be interrupted"
+    urgent = next((each for each in messages if each.urgent), None)
+    if urgent is None:
+        return None
+    return f"urgent from {urgent.from_} is not in urgent_from: delivered as any other"
+
+
+def _because(refusal: str | None, reason: str) -> str:
+    return f"{refusal}; {reason}" if refusal else reason
