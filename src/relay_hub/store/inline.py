@@ -1,4 +1,4 @@
-"""An executor that works at once, in the caller's thread: for one loop, one thread, virtual time."""
+"""An executor that works at once, in the caller's thread: for one loop, on virtual time."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """The store port: what the hub's service asks of a durable store."""
 
-# Rule 1: a unit of work is a coroutine function that is given a Transaction. Everything that it wrote
-#         is committed together, or nothing is; `write` answers after the commit.
-# Rule 2: a unit of work awaits nothing but its Transaction. A store may run it in its writer thread,
-#         where there is no event loop, and may commit it together with others.
+# Rule 1: a unit of work is a coroutine function that is given a Transaction. Everything that it
+#         wrote is committed together, or nothing is; `write` answers after the commit.
+# Rule 2: a unit of work awaits nothing but its Transaction. A store may run it in its writer
+#         thread, where there is no event loop, and may commit it together with others.
 # Rule 3: a unit of work that raises leaves no trace, and its neighbours in the same commit stay.
 # Rule 4: a unit of work may be run again from the start (serialization failures elsewhere), so it
 #         decides from what it reads and keeps nothing outside but its result.
@@ -63,6 +63,10 @@ class Reads(Protocol):
         self, agent_id: AgentId, since: MessageId, most: int
     ) -> tuple[Message, ...]:
         """Messages after `since` that an agent may read: no other holds their claim."""
+        ...
+
+    async def conversation(self, root: MessageId, most: int) -> tuple[Message, ...]:
+        """The messages of a conversation, oldest first, by the id of its first one."""
         ...
 
     async def latest_message_id(self) -> int:

@@ -1,10 +1,10 @@
 """Opening a database: one process, our own file, the right schema, or a clear error."""
 
 # Rule 1: nothing is ever recreated silently. A file that is there must be whole and ours.
-# Rule 2: a new database is built beside its place and moved there, so that a half-made or empty file
-#         is never ours.
-# Rule 3: before SQLite 3.51.3, two connections that write or checkpoint one WAL can corrupt it
-#         (the WAL-reset race). One connection of one process does both; the lock sees to the process.
+# Rule 2: a new database is built beside its place and moved there, so that a half-made or empty
+#         file is never ours.
+# Rule 3: before SQLite 3.51.3, two connections that write or checkpoint one WAL can corrupt it (the
+#         WAL-reset race). One connection of one process does both; the lock sees to the process.
 
 from __future__ import annotations
 

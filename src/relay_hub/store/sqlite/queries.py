@@ -14,7 +14,9 @@ _NAME = re.compile(r"^-- name: ([a-z_]+)$")
 def queries() -> dict[str, str]:
     """Every statement by its name; a name that is used twice is an error of ours."""
     found: dict[str, str] = {}
-    for entry in sorted((files(__package__) / "sql").iterdir(), key=lambda each: each.name):
+    for entry in sorted(
+        (files("relay_hub.store.sqlite") / "sql").iterdir(), key=lambda each: each.name
+    ):
         if not entry.name.endswith(".sql"):
             continue
         for name, statement in _statements(entry.read_text(encoding="utf-8")):
@@ -27,7 +29,7 @@ def queries() -> dict[str, str]:
 @cache
 def migrations() -> tuple[str, ...]:
     """The scripts that bring a database from version N to N + 1, from version 0 on."""
-    folder = files(__package__) / "sql" / "migrations"
+    folder = files("relay_hub.store.sqlite") / "sql" / "migrations"
     scripts = sorted(
         (entry for entry in folder.iterdir() if entry.name.endswith(".sql")),
         key=lambda each: each.name,

@@ -73,6 +73,9 @@ class SqliteReads:
     ) -> tuple[Message, ...]:
         return tuple(map(to_message, self._all("messages_for", agent_id, since, most)))
 
+    async def conversation(self, root: MessageId, most: int) -> tuple[Message, ...]:
+        return tuple(map(to_message, self._all("conversation", root, root, most)))
+
     async def latest_message_id(self) -> int:
         return self._number("latest_message_id")
 

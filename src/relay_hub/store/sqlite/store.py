@@ -1,7 +1,7 @@
 """The SQLite store: one writer with group commit, one reader, one process."""
 
-# Rule 1: whatever is queued when the writer is free goes into one commit. Callers are answered after
-#         it, so durability costs one sync for all of them.
+# Rule 1: whatever is queued when the writer is free goes into one commit. Callers are answered
+#         after it, so durability costs one sync for all of them.
 # Rule 2: a unit of work that raises is rolled back to its savepoint; its neighbours stay.
 # Rule 3: when SQLite itself fails, the batch is rolled back and each unit is tried alone.
 # Rule 4: the writer's connection does all writes and all checkpoints.
@@ -209,7 +209,7 @@ class SqliteStore:
                 self._roll_back()
                 return outcomes
         else:
-            outcomes = []
+            outcomes = list[Outcome]()
             for unit in units:
                 execute("SAVEPOINT unit")
                 outcomes.append(outcome := self._try(unit))
@@ -249,7 +249,9 @@ class SqliteStore:
             )
             return self._failed
         if code in _NO_ROOM:
-            return StoreFull(f"the store cannot be written now: {error}", fix="free some disk space")
+            return StoreFull(
+                f"the store cannot be written now: {error}", fix="free some disk space"
+            )
         return StoreError(f"the store refused a statement: {error}")
 
 

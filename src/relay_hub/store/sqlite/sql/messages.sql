@@ -32,3 +32,10 @@ WHERE sender_id = ? AND by_agent = 1 AND created_ms > ?;
 -- The first message of a conversation has no conversation_id; it is not counted.
 SELECT count(*), min(created_ms) FROM messages
 WHERE conversation_id = ? AND conversation_id IS NOT NULL AND created_ms > ? AND by_agent = 1;
+
+-- name: conversation
+SELECT m.id, m.sender_id, m.target, m.channel, m.subject, m.body, m.reply_to, m.claimable,
+       m.urgent, m.type, m.meta, m.sender, m.pair_id, m.conversation_id, m.hop, m.created_ms,
+       m.expires_ms, c.agent_id, c.claimed_ms, c.until_ms
+FROM messages m LEFT JOIN claims c ON c.message_id = m.id
+WHERE m.id = ? OR m.conversation_id = ? ORDER BY m.id LIMIT ?;

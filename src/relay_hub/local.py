@@ -1,0 +1,128 @@
+"""The hub without a wire: the service as a `HubPort`, in the same loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+
+import msgspec
+
+from relay_core.hub_api import (
+    AttemptRequest,
+    Claim,
+    ClaimRequest,
+    Fence,
+    HeartbeatRequest,
+    Outcome,
+    ReadyRequest,
+    RegisterRequest,
+    SendRequest,
+    SendResponse,
+    Served,
+    StatusRequest,
+    StreamFrame,
+    TurnReport,
+    VerdictRequest,
+)
+from relay_core.messages import AgentId, Attempt, AttemptId, DeliveryId, MessageId, Offer
+from relay_core.sessions import Agent
+from relay_hub.callers import USER, Caller
+from relay_hub.service import HubService
+
+MOST_FRAMES = 10_000
+
+
+class LocalHub:
+    """Implements `relay_core.ports.HubPort` on a service, as one caller."""
+
+    def __init__(self, service: HubService, caller: Caller = USER) -> None:
+        self._service = service
+        self._caller = caller
+
+    async def register(self, request: RegisterRequest) -> Agent:
+        return (await self._service.register(request, self._caller)).agent
+
+    async def heartbeat(self, agent_id: AgentId, request: HeartbeatRequest) -> None:
+        await self._service.heartbeat(agent_id, request, self._caller)
+
+    async def set_status(self, fence: Fence, status: str) -> None:
+        request = StatusRequest(status=status, instance_id=fence.instance_id, epoch=fence.epoch)
+        await self._service.set_status(fence.agent_id, request, self._caller)
+
+    async def set_ready(self, fence: Fence, ready: bool) -> None:  # noqa: FBT001 - the port's shape
+        request = ReadyRequest(ready=ready, instance_id=fence.instance_id, epoch=fence.epoch)
+        await self._service.set_ready(fence.agent_id, request, self._caller)
+
+    async def offers(self, fence: Fence) -> tuple[Offer, ...]:
+        found = await self._service.offers(
+            fence.agent_id, self._caller, instance_id=fence.instance_id, epoch=fence.epoch
+        )
+        return found.offers
+
+    async def record_attempt(self, request: AttemptRequest) -> Attempt:
+        return await self._service.record_attempt(request, self._caller)
+
+    async def report_outcome(self, attempt_id: AttemptId, outcome: Outcome) -> None:
+        await self._service.report_outcome(attempt_id, outcome, self._caller)
+
+    async def report_turn(self, attempt_id: AttemptId, report: TurnReport) -> None:
+        await self._service.report_turn(attempt_id, report, self._caller)
+
+    async def give_verdict(self, delivery_id: DeliveryId, verdict: VerdictRequest) -> None:
+        await self._service.give_verdict(delivery_id, verdict, self._caller)
+
+    async def annotate(
+        self, delivery_id: DeliveryId, fence: Fence, annotations: Mapping[str, msgspec.Raw]
+    ) -> None:
+        del fence  # as on the wire
+        await self._service.annotate(delivery_id, annotations, self._caller)
+
+    async def claim(self, message_id: MessageId, request: ClaimRequest) -> Claim:
+        return await self._service.claim(message_id, request, self._caller)
+
+    async def renew(self, message_id: MessageId, request: ClaimRequest) -> Claim:
+        return await self._service.renew(message_id, request, self._caller)
+
+    async def send(self, request: SendRequest) -> SendResponse:
+        return await self._service.send(request, self._caller)
+
+    async def open_stream(self) -> LocalStream:
+        """Open a push connection that is a queue."""
+        return LocalStream(self._service, self._caller)
+
+
+class LocalStream:
+    """Implements `relay_core.ports.HubStream`; frames over a bound end it, as on the wire."""
+
+    def __init__(self, service: HubService, caller: Caller) -> None:
+        self._service = service
+        self._frames: deque[StreamFrame] = deque()
+        self._wake = asyncio.Event()
+        self._closed = False
+        self._subscription = service.open_stream(caller, self._take)
+
+    def _take(self, frame: StreamFrame) -> None:
+        if len(self._frames) < MOST_FRAMES:
+            self._frames.append(frame)
+        else:
+            self._closed = True
+        self._wake.set()
+
+    async def serve(self, agents: tuple[Served, ...]) -> None:
+        await self._service.serve(self._subscription, agents)
+
+    async def frames(self) -> AsyncIterator[StreamFrame]:
+        while True:
+            while self._frames:
+                yield self._frames.popleft()
+            if self._closed:
+                return
+            self._wake.clear()
+            await self._wake.wait()
+
+    async def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._wake.set()
+            await self._service.close_stream(self._subscription)

@@ -1,0 +1,178 @@
+"""Agents: registering, which fences every earlier instance, and what they show of themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+from msgspec.structs import replace
+
+from relay_core.delivery import AttemptDoubted, RecipientRemoved
+from relay_core.hub_api import AgentPatch, HeartbeatRequest, RegisterRequest
+from relay_core.messages import OPERATOR, AgentId, DeliveryState
+from relay_core.sessions import Agent
+from relay_hub.limits import Limits
+from relay_hub.service import checks
+from relay_hub.service.changes import Changes, apply, apply_where_allowed
+from relay_hub.store import Transaction
+
+APPROVALS = ("open", "guarded", "read-only")
+
+
+def check(request: RegisterRequest, limits: Limits) -> RegisterRequest:
+    """Check all of a registration that can be checked without looking at anything else."""
+    return RegisterRequest(
+        id=checks.new_agent_id(request.id),
+        name=checks.line("name", request.name),
+        label=checks.line("label", request.label, most=128),
+        machine=checks.line("machine", request.machine),
+        rig=checks.line("rig", request.rig),
+        tags=checks.names("tags", request.tags),
+        capabilities=checks.names("capabilities", request.capabilities),
+        status=checks.line("status", request.status, most=64) or "online",
+        instance_id=checks.line("instanceId", request.instance_id, most=128),
+        adapter=checks.line("adapter", request.adapter, most=128),
+        meta=checks.json_object("meta", request.meta, limits),
+    )
+
+
+async def register(
+    tx: Transaction,
+    request: RegisterRequest,
+    changes: Changes,
+    reachable: Callable[[Agent], bool],
+) -> tuple[Agent, bool]:
+    """Register an agent, new or again; answers it with its new epoch, and whether it is new.
+
+    Whatever an earlier instance was injecting is uncertain from now on.
+    """
+    now = changes.now_ms
+    former = await tx.agent(request.id)
+    epoch = await tx.former_epoch(request.id) + 1
+    known = checks.known_meta(request.meta)
+    away_ms = 0
+    if former is not None and not reachable(former):
+        away_ms = max(0, now - (former.last_seen_ms or former.created_at))
+    agent = Agent(
+        id=request.id,
+        name=request.name or request.id,
+        # A person may have named it meanwhile; a session that says nothing leaves that alone.
+        label=request.label or (former.label if former else None),
+        machine=request.machine,
+        rig=request.rig,
+        tags=request.tags,
+        capabilities=request.capabilities,
+        channels=checks.names("channels", known.channels or ()),
+        approval=_approval(known.approval_mode),
+        status=request.status,
+        thread_id=checks.line("threadId", known.thread_id),
+        adapter=request.adapter,
+        last_user_turn_ms=former.last_user_turn_ms if former else None,
+        last_seen_ms=now,
+        instance_id=request.instance_id,
+        epoch=epoch,
+        meta=request.meta,
+        created_at=former.created_at if former else now,
+    )
+    await tx.put_agent(agent)
+    for delivery in await tx.in_doubt(request.id):
+        if delivery.state is DeliveryState.INJECTING:
+            await apply(tx, delivery, AttemptDoubted(), changes)
+    changes.fenced[request.id] = epoch
+    return replace(agent, away_ms=away_ms), former is None
+
+
+def _approval(mode: str | None) -> str:
+    if mode is None:
+        return "open"
+    if mode not in APPROVALS:
+        raise checks.refuse("bad_meta", f"approvalMode is not one of {', '.join(APPROVALS)}")
+    return mode
+
+
+async def heartbeat(
+    tx: Transaction, agent_id: AgentId, request: HeartbeatRequest, changes: Changes
+) -> Agent:
+    """Store that an agent is alive, and what it shows of itself."""
+    agent = await fenced(tx, agent_id, request.instance_id, request.epoch)
+    seen = replace(
+        agent,
+        last_seen_ms=changes.now_ms,
+        waiting=checks.line("waiting", request.waiting),
+        unattended=agent.unattended if request.unattended is None else request.unattended,
+        last_user_turn_ms=(
+            agent.last_user_turn_ms
+            if request.last_user_turn_ms is None
+            else request.last_user_turn_ms
+        ),
+    )
+    await tx.touch_agent(seen)
+    return seen
+
+
+async def show(
+    tx: Transaction,
+    agent_id: AgentId,
+    instance_id: str | None,
+    epoch: int | None,
+    changes: Changes,
+    *,
+    status: str | None = None,
+    ready: bool | None = None,
+) -> Agent:
+    """Store what an agent is doing, or whether it would take a message now."""
+    agent = await fenced(tx, agent_id, instance_id, epoch)
+    shown = replace(
+        agent,
+        last_seen_ms=changes.now_ms,
+        status=agent.status if status is None else status,
+        ready=agent.ready if ready is None else ready,
+    )
+    await tx.touch_agent(shown)
+    return shown
+
+
+async def fenced(
+    tx: Transaction, agent_id: AgentId, instance_id: str | None, epoch: int | None
+) -> Agent:
+    """Look up an agent for a call that needs its epoch."""
+    return checks.fence(await tx.agent(agent_id), agent_id, instance_id, epoch, required=True)
+
+
+async def change(tx: Transaction, agent_id: AgentId, patch: AgentPatch) -> Agent:
+    """Store what a person changed; an empty label takes the label away."""
+    agent = await tx.agent(agent_id)
+    if agent is None or agent_id == OPERATOR:
+        raise checks.refuse("unknown_agent", f"no agent is called {agent_id}", status=404)
+    if patch.label is not None:
+        agent = replace(agent, label=checks.line("label", patch.label, most=128))
+    if patch.tags is not None:
+        agent = replace(agent, tags=checks.names("tags", patch.tags))
+    await tx.put_agent(agent)
+    return agent
+
+
+async def remove(tx: Transaction, agent_id: AgentId, changes: Changes) -> Agent:
+    """Forget an agent; what waited for it is dead, and its senders hear of it."""
+    agent = await tx.agent(agent_id)
+    if agent is None or agent_id == OPERATOR:
+        raise checks.refuse("unknown_agent", f"no agent is called {agent_id}", status=404)
+    for offer in await tx.offers(agent_id, 1 << 60):
+        await apply_where_allowed(tx, offer.delivery, RecipientRemoved(), changes)
+    await tx.delete_agent(agent_id, changes.now_ms)
+    changes.fenced[agent_id] = agent.epoch + 1
+    return agent
+
+
+def shown(
+    agent: Agent, now_ms: int, *, reachable: bool, whole: bool, queued: int | None = None
+) -> Agent:
+    """An agent as it is shown: where it is now; its `meta` to itself and to the user alone."""
+    seen = agent.last_seen_ms or agent.created_at
+    return replace(
+        agent,
+        reachable=reachable,
+        away_ms=0 if reachable else max(0, now_ms - seen),
+        queued=agent.queued if queued is None else queued,
+        meta=agent.meta if whole else msgspec.Raw(b"{}"),
+    )

@@ -1,0 +1,216 @@
+"""Bringing deliveries into a session: what may be tried, and what became of it."""
+
+# Rule 1: an attempt is stored before it is made. What an attempt carries is in doubt until it is
+#         resolved, and in no other attempt.
+# Rule 2: resolving one is a single transaction for all its deliveries; doing it twice is harmless.
+
+from __future__ import annotations
+
+from relay_core.delivery import (
+    IN_DOUBT,
+    WAITING,
+    AttemptDoubted,
+    AttemptFailed,
+    AttemptRecorded,
+    Event,
+    FoundAbsent,
+    Held,
+    Proved,
+    Released,
+    Skipped,
+)
+from relay_core.errors import HubRefused
+from relay_core.hub_api import AttemptRequest, Outcome, TurnReport, VerdictRequest
+from relay_core.messages import (
+    AgentId,
+    Attempt,
+    AttemptId,
+    Delivery,
+    DeliveryId,
+    DeliveryState,
+)
+from relay_hub.callers import Caller
+from relay_hub.service import checks, claims
+from relay_hub.service.changes import Changes, apply, tell_sender
+from relay_hub.store import Reads, Transaction
+from relay_hub.store.rows import AttemptRow
+
+MOST_DELIVERIES = 1_000
+
+
+async def record(tx: Transaction, request: AttemptRequest, changes: Changes) -> Attempt:
+    """Store an attempt, and that its deliveries are in doubt from now on.
+
+    409 `attempt_open`, `not_waiting` or `stale_claim`, with the deliveries' ids; nothing is stored
+    then. Recording the same again answers what is stored.
+    """
+    agent = await tx.agent(request.agent_id)
+    agent = checks.fence(agent, request.agent_id, request.instance_id, request.epoch, required=True)
+    if (former := await tx.attempt(request.attempt_id)) is not None:
+        if former.agent_id != request.agent_id or set(former.delivery_ids) != set(
+            request.delivery_ids
+        ):
+            raise HubRefused(409, "attempt_exists", f"attempt {request.attempt_id} is another one")
+        return former
+    deliveries = [await _own(tx, each, request.agent_id) for each in request.delivery_ids]
+    await _check_waiting(tx, deliveries)
+    await tx.add_attempt(
+        attempt := AttemptRow(
+            id=request.attempt_id,
+            agent_id=request.agent_id,
+            thread_id=request.thread_id,
+            delivery_ids=tuple(dict.fromkeys(request.delivery_ids)),
+            started_ms=changes.now_ms,
+            epoch=agent.epoch,
+            instance_id=request.instance_id,
+        )
+    )
+    for delivery in deliveries:
+        await apply(tx, delivery, AttemptRecorded(attempt_id=request.attempt_id), changes)
+    return attempt
+
+
+def check(request: AttemptRequest) -> None:
+    """Check all of an attempt that can be checked without looking at anything else."""
+    checks.attempt_id(request.attempt_id)
+    if not request.delivery_ids:
+        raise checks.refuse("no_deliveries", "an attempt carries at least one delivery")
+    if len(request.delivery_ids) > MOST_DELIVERIES:
+        raise checks.refuse("too_many", f"an attempt carries {MOST_DELIVERIES} at most")
+    if len(set(request.delivery_ids)) != len(request.delivery_ids):
+        raise checks.refuse("bad_attempt", "a delivery is named twice")
+    if checks.line("threadId", request.thread_id) is None:
+        raise checks.refuse("bad_attempt", "threadId is empty")
+
+
+async def _own(tx: Reads, delivery_id: DeliveryId, agent_id: AgentId) -> Delivery:
+    delivery = await tx.delivery(delivery_id)
+    if delivery is None or delivery.agent_id != agent_id:
+        raise HubRefused(
+            404,
+            "unknown_delivery",
+            f"{agent_id} has no delivery {delivery_id}",
+            delivery_ids=(delivery_id,),
+        )
+    return delivery
+
+
+async def _check_waiting(tx: Transaction, deliveries: list[Delivery]) -> None:
+    if doubted := [each.id for each in deliveries if each.state in IN_DOUBT]:
+        raise HubRefused(
+            409, "attempt_open", "an earlier attempt is not resolved", delivery_ids=tuple(doubted)
+        )
+    if gone := [each.id for each in deliveries if each.state not in WAITING]:
+        raise HubRefused(
+            409, "not_waiting", "a delivery is no longer waiting", delivery_ids=tuple(gone)
+        )
+    if lost := [each.id for each in deliveries if not await claims.holds(tx, each)]:
+        raise HubRefused(
+            409, "stale_claim", "a claim is not held (any more)", delivery_ids=tuple(lost)
+        )
+
+
+async def resolve(
+    tx: Transaction, attempt_id: AttemptId, outcome: Outcome, caller: Caller, changes: Changes
+) -> AttemptRow:
+    """Step every delivery of an attempt by what was found out."""
+    attempt = await _attempt(tx, attempt_id, caller, outcome)
+    event = _event(outcome)
+    for delivery_id in attempt.delivery_ids:
+        delivery = await tx.delivery(delivery_id)
+        if delivery is None or delivery.attempt_id != attempt_id:
+            continue  # a later attempt has it, which could only begin after this one was resolved
+        if delivery.state in IN_DOUBT:
+            after = await apply(tx, delivery, event, changes)
+            await claims.resume(tx, after, changes)
+    if attempt.outcome is None and not isinstance(event, AttemptDoubted):
+        await tx.resolve_attempt(attempt_id, outcome.outcome, outcome.turn_id, changes.now_ms)
+    return attempt
+
+
+def _event(outcome: Outcome) -> Event:
+    reason = checks.line("reason", outcome.reason)
+    match outcome.outcome:
+        case "delivered":
+            return Proved(turn_id=outcome.turn_id, reason=reason)
+        case "absent":
+            return FoundAbsent(reason=reason, agent_crashed=outcome.crashed)
+        case "failed":
+            return AttemptFailed(reason=reason or "failed", permanent=outcome.permanent)
+        case "uncertain":
+            return AttemptDoubted()
+        case other:
+            raise checks.refuse(
+                "bad_outcome", f"{other!r} is not delivered, absent, failed or uncertain"
+            )
+
+
+async def end_turn(
+    tx: Transaction, attempt_id: AttemptId, report: TurnReport, caller: Caller, changes: Changes
+) -> AttemptRow:
+    """Store how the turn that carried an attempt ended, and let the senders know."""
+    attempt = await _attempt(tx, attempt_id, caller, report)
+    if attempt.turn_status is report.status and attempt.turn_id == report.turn_id:
+        return attempt
+    await tx.end_turn(attempt_id, report.turn_id, report.status, report.final_text)
+    for delivery_id in attempt.delivery_ids:
+        delivery = await tx.delivery(delivery_id)
+        if delivery is not None and delivery.attempt_id == attempt_id:
+            await tell_sender(tx, delivery, changes)
+    return attempt
+
+
+async def _attempt(
+    tx: Transaction,
+    attempt_id: AttemptId,
+    caller: Caller,
+    actor: Outcome | TurnReport,
+) -> AttemptRow:
+    attempt = await tx.attempt(attempt_id)
+    if attempt is None or not caller.may_act_as(attempt.agent_id):
+        raise checks.refuse("unknown_attempt", f"there is no attempt {attempt_id}", status=404)
+    if actor.agent_id not in (None, attempt.agent_id):
+        raise checks.refuse(
+            "foreign_agent", f"attempt {attempt_id} is not {actor.agent_id}'s", status=403
+        )
+    agent = await tx.agent(attempt.agent_id)
+    checks.fence(agent, attempt.agent_id, actor.instance_id, actor.epoch, required=True)
+    return attempt
+
+
+async def give_verdict(
+    tx: Transaction,
+    delivery_id: DeliveryId,
+    verdict: VerdictRequest,
+    caller: Caller,
+    changes: Changes,
+) -> Delivery:
+    """Hold, skip or release a delivery.
+
+    The agent itself does so with its epoch. A person may, without one.
+    """
+    delivery = await tx.delivery(delivery_id)
+    if delivery is None or not caller.may_act_as(delivery.agent_id):
+        raise checks.refuse("unknown_delivery", f"there is no delivery {delivery_id}", status=404)
+    if verdict.agent_id not in (None, delivery.agent_id):
+        raise checks.refuse(
+            "foreign_agent", f"delivery {delivery_id} is not {verdict.agent_id}'s", status=403
+        )
+    agent = await tx.agent(delivery.agent_id)
+    needs_epoch = verdict.agent_id is not None or caller.agent_id is not None
+    checks.fence(agent, delivery.agent_id, verdict.instance_id, verdict.epoch, required=needs_epoch)
+    reason = checks.line("reason", verdict.reason)
+    match verdict.state:
+        case DeliveryState.HELD:
+            if verdict.until is not None and verdict.until <= changes.now_ms:
+                raise checks.refuse("bad_until", "a hold ends in the future")
+            event: Event = Held(reason=reason or "held", until_ms=verdict.until)
+        case DeliveryState.SKIPPED:
+            event = Skipped(reason=reason or "skipped")
+        case DeliveryState.QUEUED if delivery.state is not DeliveryState.HELD:
+            return delivery
+        case DeliveryState.QUEUED:
+            event = Released()
+        case other:
+            raise checks.refuse("bad_verdict", f"{other} is not held, skipped or queued")
+    return await apply(tx, delivery, event, changes)

@@ -1,0 +1,111 @@
+"""Running one operation: a unit of work in the store, and then telling whom it concerns."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from relay_core.errors import HubRefused
+from relay_core.ports import Clock, Random
+from relay_hub.limits import Limits
+from relay_hub.service import claims
+from relay_hub.service.changes import Changes
+from relay_hub.service.once import Once, answer_once
+from relay_hub.store import Reads, Store, StoreError, StoreFull, Transaction
+from relay_hub.streams import Streams
+
+T = TypeVar("T")
+
+_STORAGE_RETRY_S = 30
+
+
+class Committer:
+    """Turns what the rules decide into commits, refusals and frames."""
+
+    def __init__(
+        self, store: Store, streams: Streams, clock: Clock, random: Random, limits: Limits
+    ) -> None:
+        self._store = store
+        self._streams = streams
+        self._clock = clock
+        self._random = random
+        self._limits = limits
+        self._in_flight: set[tuple[str, str, str]] = set()
+
+    async def change(
+        self,
+        work: Callable[[Transaction, Changes], Awaitable[T]],
+        *,
+        once: Once | None = None,
+        kind: type[T] | None = None,
+    ) -> T:
+        """Commit one unit of work, then publish; with `once`, at most once for its key."""
+        changes = Changes(self._clock.now_ms(), self._random.random, self._limits)
+
+        async def unit(tx: Transaction) -> T:
+            changes.begin()
+            if once is None or kind is None:
+                result = await work(tx, changes)
+            else:
+                result = await answer_once(
+                    tx, once, kind, lambda: work(tx, changes), changes.now_ms
+                )
+            if changes.reopened:
+                await claims.settle(tx, changes)
+            return result
+
+        try:
+            with self._one_at_a_time(once):
+                result = await self._store.write(unit)
+        except StoreFull as error:
+            raise no_room(error.detail) from error
+        except StoreError as error:
+            raise _unavailable(error) from error
+        self._publish(changes)
+        return result
+
+    async def look(self, work: Callable[[Reads], Awaitable[T]]) -> T:
+        """Ask one consistent state of the store."""
+        try:
+            return await self._store.read(work)
+        except StoreError as error:
+            raise _unavailable(error) from error
+
+    @contextmanager
+    def _one_at_a_time(self, once: Once | None) -> Generator[None]:
+        if once is None:
+            yield
+            return
+        key = (once.scope, once.route, once.key)
+        if key in self._in_flight:
+            raise HubRefused(
+                409,
+                "idempotency_in_flight",
+                "the same request is being worked on",
+                retry_after_s=1,
+            )
+        self._in_flight.add(key)
+        try:
+            yield
+        finally:
+            self._in_flight.discard(key)
+
+    def _publish(self, changes: Changes) -> None:
+        for agent_id, epoch in changes.fenced.items():
+            self._streams.fence(agent_id, epoch)
+        for agent_id, up_to in changes.mail.items():
+            self._streams.mail(agent_id, up_to)
+        for sender, delivery in changes.receipts:
+            self._streams.receipt(sender, delivery)
+
+
+def no_room(detail: str) -> HubRefused:
+    """503 `storage`: nothing more is taken in for now; reading and acknowledging still work."""
+    return HubRefused(
+        503, "storage", detail, retry_after_s=_STORAGE_RETRY_S, fix="free some disk space"
+    )
+
+
+def _unavailable(error: StoreError) -> HubRefused:
+    return HubRefused(503, error.code, error.detail, fix=error.fix)

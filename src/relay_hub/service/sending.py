@@ -1,0 +1,235 @@
+"""Taking in a message: who it is from, whom it is for, and whether it may be sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from relay_core.errors import HubRefused
+from relay_core.hub_api import SendRequest, SendResponse, SentDelivery
+from relay_core.messages import (
+    OPERATOR,
+    AgentId,
+    ClaimState,
+    Credential,
+    Delivery,
+    DeliveryId,
+    DeliveryState,
+    Message,
+    MessageId,
+    Sender,
+)
+from relay_core.sessions import Agent
+from relay_hub.callers import Caller
+from relay_hub.limits import MINUTE, Limits
+from relay_hub.service import checks, targets
+from relay_hub.service.changes import Changes
+from relay_hub.store import Transaction
+from relay_hub.store.rows import ClaimRow
+
+RECIPIENT_FULL = "recipient_full"
+_RETRY_FULL_S = 60
+
+
+def check(request: SendRequest, caller: Caller, limits: Limits) -> SendRequest:
+    """Check all that can be checked without looking at anything else."""
+    sender = request.from_ or caller.agent_id or OPERATOR
+    if not caller.may_act_as(sender):
+        raise HubRefused(403, "foreign_sender", f"this token sends as {caller.agent_id} only")
+    if sender != OPERATOR:
+        checks.new_agent_id(sender)
+    size = len(checks.whole("body", request.body))
+    if size > limits.body_bytes:
+        raise checks.refuse(
+            "body_too_large",
+            f"the body has {size} bytes, {limits.body_bytes} are allowed",
+            status=413,
+            fix="write it to a file and send its path",
+        )
+    if request.ttl_ms is not None:
+        checks.within("ttlMs", request.ttl_ms, limits.ttl_least_ms, limits.ttl_most_ms)
+    return SendRequest(
+        to=request.to,
+        body=request.body,
+        from_=sender,
+        channel=checks.line("channel", request.channel),
+        subject=checks.line("subject", request.subject),
+        reply_to=request.reply_to,
+        claimable=request.claimable,
+        urgent=request.urgent,
+        type=checks.line("type", request.type),
+        ttl_ms=request.ttl_ms,
+        instance_id=request.instance_id,
+        epoch=request.epoch,
+        meta=checks.json_object("meta", request.meta, limits),
+    )
+
+
+async def send(
+    tx: Transaction,
+    request: SendRequest,
+    caller: Caller,
+    changes: Changes,
+    reachable: Callable[[Agent], bool],
+) -> SendResponse:
+    """Store a checked message and a delivery for each recipient."""
+    limits, now = changes.limits, changes.now_ms
+    sender_id = request.from_ or OPERATOR
+    sender = None if sender_id == OPERATOR else await tx.agent(sender_id)
+    if request.epoch is not None:
+        checks.fence(sender, sender_id, request.instance_id, request.epoch, required=True)
+    parent = await _parent(tx, request.reply_to, caller)
+    message = _message(request, _seen(sender_id, sender, caller), parent, changes)
+    if caller.credential is Credential.AGENT:
+        await _check_rates(tx, message, limits, now)
+    recipients, direct = await targets.resolve(tx, request.to, sender_id, limits.fan_out)
+    room = [await _has_room(tx, each, limits) for each in recipients]
+    if not any(room):
+        raise HubRefused(
+            429,
+            RECIPIENT_FULL,
+            f"{recipients[0].id if direct else 'every recipient'} has "
+            f"{limits.recipient_queue} messages waiting",
+            retry_after_s=_RETRY_FULL_S,
+        )
+    message_id = await tx.add_message(message)
+    if request.claimable:
+        await tx.put_claim(ClaimRow(message_id=message_id, state=ClaimState.OPEN, token=0))
+    sent: list[SentDelivery] = []
+    for agent, fits in zip(recipients, room, strict=True):
+        delivery = await _add_delivery(tx, message_id, agent, message, fits=fits)
+        if fits:
+            changes.mail[agent.id] = message_id
+        sent.append(
+            SentDelivery(
+                id=delivery.id,
+                agent_id=agent.id,
+                state=delivery.state,
+                away=not reachable(agent),
+            )
+        )
+    return SendResponse(id=message_id, deliveries=tuple(sent))
+
+
+def _seen(sender_id: AgentId, agent: Agent | None, caller: Caller) -> Sender:
+    if agent is None:
+        return Sender(id=sender_id, credential=caller.credential)
+    return Sender(
+        id=sender_id,
+        label=agent.label,
+        tags=agent.tags,
+        capabilities=agent.capabilities,
+        credential=caller.credential,
+    )
+
+
+def _message(
+    request: SendRequest,
+    sender: Sender,
+    parent: Message | None,
+    changes: Changes,
+) -> Message:
+    # A word of the operator's starts the count anew: somebody is looking.
+    hop = 0 if parent is None or sender.id == OPERATOR else parent.hop + 1
+    return Message(
+        id=MessageId(0),
+        from_=sender.id,
+        to=request.to,
+        body=request.body,
+        sender=sender,
+        created_at=changes.now_ms,
+        channel=request.channel,
+        subject=request.subject,
+        reply_to=request.reply_to,
+        claimable=request.claimable,
+        urgent=request.urgent,
+        type=request.type,
+        meta=request.meta,
+        conversation_id=None if parent is None else parent.conversation_id,
+        hop=hop,
+        expires_at=changes.now_ms + (request.ttl_ms or changes.limits.ttl_ms),
+    )
+
+
+async def _parent(tx: Transaction, reply_to: MessageId | None, caller: Caller) -> Message | None:
+    if reply_to is None:
+        return None
+    parent = await tx.message(reply_to)
+    if parent is None or not await _may_answer(tx, parent, caller):
+        raise checks.refuse("unknown_reply_to", f"there is no message {reply_to} to reply to")
+    return parent
+
+
+async def _may_answer(tx: Transaction, parent: Message, caller: Caller) -> bool:
+    # An agent answers what was said to it, or goes on from what it said.
+    if caller.agent_id is None or caller.agent_id == parent.from_:
+        return True
+    return await tx.delivery_for(parent.id, caller.agent_id) is not None
+
+
+async def _check_rates(tx: Transaction, message: Message, limits: Limits, now: int) -> None:
+    if message.hop > limits.hops:
+        raise HubRefused(
+            429,
+            "loop_guard",
+            f"this is answer number {message.hop} in a row between agents, "
+            f"{limits.hops} are allowed",
+            fix="let a person look; a message of the operator's starts the count anew",
+        )
+    sent = await tx.sent_since(message.from_, now - MINUTE)
+    if sent.count >= limits.sends_per_minute:
+        raise HubRefused(
+            429,
+            "rate_limited",
+            f"{message.from_} has sent {sent.count} messages within a minute",
+            retry_after_s=_seconds_left(sent.first_ms, MINUTE, now),
+        )
+    if message.conversation_id is None:
+        return
+    window = limits.conversation_window_ms
+    said = await tx.said_since(message.conversation_id, now - window)
+    if said.count >= limits.conversation_messages:
+        raise HubRefused(
+            429,
+            "loop_guard",
+            f"agents have sent {said.count} messages in this conversation "
+            f"within {window // MINUTE} minutes",
+            retry_after_s=_seconds_left(said.first_ms, window, now),
+        )
+
+
+def _seconds_left(first_ms: int | None, window_ms: int, now_ms: int) -> int:
+    return max(1, -(-((first_ms or now_ms) + window_ms - now_ms) // 1_000))
+
+
+async def _has_room(tx: Transaction, agent: Agent, limits: Limits) -> bool:
+    # What waits for the person at the keyboard costs nobody a turn.
+    if agent.id == OPERATOR:
+        return True
+    most = limits.recipient_queue
+    return await tx.waiting_count(agent.id, most) < most
+
+
+async def _add_delivery(
+    tx: Transaction, message_id: MessageId, agent: Agent, message: Message, *, fits: bool
+) -> Delivery:
+    # In a group, one full queue keeps nobody else from the message; the sender can see it.
+    delivery = Delivery(
+        id=DeliveryId(0),
+        message_id=message_id,
+        agent_id=agent.id,
+        seq=await tx.next_seq(agent.id),
+        state=DeliveryState.QUEUED if fits else DeliveryState.SKIPPED,
+        reason=None if fits else RECIPIENT_FULL,
+        expires_ms=message.expires_at,
+        created_ms=message.created_at,
+        updated_ms=message.created_at,
+    )
+    delivery_id = await tx.add_delivery(delivery)
+    return Delivery(
+        id=delivery_id,
+        message_id=message_id,
+        agent_id=agent.id,
+        seq=delivery.seq,
+        state=delivery.state,
+        reason=delivery.reason,
+    )

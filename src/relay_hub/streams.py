@@ -1,0 +1,104 @@
+"""Who listens: the open push connections and the agents that each of them serves."""
+
+# Rule 1: a frame is a hint or a notice; nothing depends on its arrival. What was missed is fetched.
+# Rule 2: nothing here waits: a sink takes a frame or drops its connection.
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from relay_core.hub_api import FencedFrame, MailFrame, ReceiptFrame, Served, StreamFrame
+from relay_core.messages import OPERATOR, AgentId, Delivery
+from relay_hub.callers import Caller
+
+Sink = Callable[[StreamFrame], None]
+"""Takes a frame without waiting; called in the event loop's thread."""
+
+
+class Subscription:
+    """One open connection: who opened it, and whom it serves with which epoch."""
+
+    def __init__(self, caller: Caller, sink: Sink) -> None:
+        self.caller = caller
+        self.sink = sink
+        self.epochs: dict[AgentId, int] = {}
+
+
+class Streams:
+    """All open connections of this hub."""
+
+    def __init__(self) -> None:
+        self._open: set[Subscription] = set()
+        self._serving: dict[AgentId, list[Subscription]] = {}
+        self.frames = 0
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def open(self, caller: Caller, sink: Sink) -> Subscription:
+        """Add a connection; the user's hears of the operator's messages at once."""
+        subscription = Subscription(caller, sink)
+        self._open.add(subscription)
+        return subscription
+
+    def close(self, subscription: Subscription) -> None:
+        """Remove a connection; doing it twice is harmless."""
+        self._open.discard(subscription)
+        self.serve(subscription, ())
+
+    def serve(self, subscription: Subscription, agents: Iterable[Served]) -> None:
+        """Say whom a connection serves from now on; replaces the former list."""
+        for agent_id in subscription.epochs:
+            others = [each for each in self._serving[agent_id] if each is not subscription]
+            if others:
+                self._serving[agent_id] = others
+            else:
+                del self._serving[agent_id]
+        subscription.epochs = {each.id: each.epoch for each in agents}
+        for agent_id in subscription.epochs:
+            self._serving.setdefault(agent_id, []).append(subscription)
+
+    def serves(self, agent_id: AgentId, epoch: int) -> bool:
+        """Tell whether some connection serves this agent in this epoch."""
+        if agent_id == OPERATOR:
+            return any(each.caller.agent_id is None for each in self._open)
+        return any(each.epochs.get(agent_id) == epoch for each in self._serving.get(agent_id, ()))
+
+    def mail(self, agent_id: AgentId, up_to: int) -> None:
+        """Hint that there is something to fetch."""
+        self._send(self._listeners(agent_id), MailFrame(agent_id=agent_id, up_to=up_to))
+
+    def receipt(self, sender: AgentId, delivery: Delivery) -> None:
+        """Tell a sender where a delivery of its message stands."""
+        frame = ReceiptFrame(
+            message_id=delivery.message_id,
+            delivery_id=delivery.id,
+            agent_id=delivery.agent_id,
+            state=delivery.state,
+            reason=delivery.reason,
+            sender=sender,
+        )
+        self._send(self._listeners(sender), frame)
+
+    def fence(self, agent_id: AgentId, epoch: int) -> None:
+        """Tell whoever served an agent before that `epoch` is the one that counts."""
+        frame = FencedFrame(agent_id=agent_id, epoch=epoch)
+        for subscription in list(self._serving.get(agent_id, ())):
+            if subscription.epochs[agent_id] != epoch:
+                kept = [
+                    Served(id=each, instance_id="", epoch=number)
+                    for each, number in subscription.epochs.items()
+                    if each != agent_id
+                ]
+                self.serve(subscription, kept)
+                self._send((subscription,), frame)
+
+    def _listeners(self, agent_id: AgentId) -> tuple[Subscription, ...]:
+        if agent_id == OPERATOR:
+            return tuple(each for each in self._open if each.caller.agent_id is None)
+        return tuple(self._serving.get(agent_id, ()))
+
+    def _send(self, to: Iterable[Subscription], frame: StreamFrame) -> None:
+        for subscription in to:
+            self.frames += 1
+            subscription.sink(frame)
