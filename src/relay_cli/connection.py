@@ -8,7 +8,6 @@ knows it.
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TypeVar
@@ -22,7 +21,7 @@ from relay_core.hub_client import HubClient, check_url
 from relay_core.messages import Struct
 from relay_core.places import Places, find_places
 from relay_core.settings import DEFAULT_PORT, Settings, load
-from relay_core.user_files import read_user_file
+from relay_hub.tokens import read_token
 
 ASK_HUB_S = 2.0
 """How long the running host may take to say where its hub is."""
@@ -85,21 +84,11 @@ async def find_hub(here: Here, url: str | None) -> HubPlace:
 
 
 def find_token(here: Here) -> str | None:
-    """Read the token; None where there is none; Damaged or SettingsError where it is unusable."""
+    """Read the token; None where there is none, SettingsError where it is unusable."""
     if here.settings.hub.token is not None:
         return here.settings.hub.token
     path = here.places.token_file
-    text = read_user_file(path, max_bytes=4096)
-    if text is None:
-        return None
-    if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise Damaged(f"{path} can be read by others", fix=f"chmod 600 {path}")
-    token = text.strip("\r\n")
-    if not token or not token.isascii() or not token.isprintable() or " " in token:
-        raise Damaged(
-            f"{path} holds no token", fix=f"rm {path}, then `agent-relay up` makes a new one"
-        )
-    return token
+    return read_token(path) if os.path.lexists(path) else None
 
 
 async def ask_host(op: str, body: object, kind: type[T], *, timeout_s: float = 30) -> T:

@@ -68,20 +68,7 @@ async def start_detached(log: Path, port: int | None, output: Output) -> Running
     Raises Failed with the line that it printed when it ends instead.
     """
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(log, flags, 0o600)
-    began_at = os.fstat(descriptor).st_size
-    try:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "relay_cli", "up", *_port_option(port)],
-            stdin=subprocess.DEVNULL,
-            stdout=descriptor,
-            stderr=descriptor,
-            start_new_session=True,
-            cwd="/",
-        )
-    finally:
-        os.close(descriptor)
+    process, began_at = _spawn(log, port)
     began = time.monotonic()
     while process.poll() is None:
         running = await find_running()
@@ -99,6 +86,25 @@ async def start_detached(log: Path, port: int | None, output: Output) -> Running
         await asyncio.sleep(POLL_S)
     output.progress_done()
     raise _ended(log, began_at, process.returncode)
+
+
+def _spawn(log: Path, port: int | None) -> tuple[subprocess.Popen[bytes], int]:
+    """Start `up` apart from this terminal; also tell how long its log was before."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(log, flags, 0o600)
+    try:
+        began_at = os.fstat(descriptor).st_size
+        process = subprocess.Popen(
+            [sys.executable, "-m", "relay_cli", "up", *_port_option(port)],
+            stdin=subprocess.DEVNULL,
+            stdout=descriptor,
+            stderr=descriptor,
+            start_new_session=True,
+            cwd="/",
+        )
+    finally:
+        os.close(descriptor)
+    return process, began_at
 
 
 def _port_option(port: int | None) -> list[str]:

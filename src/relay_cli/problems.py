@@ -83,6 +83,9 @@ _BY_CODE = {
     "settings_error": ExitCode.DAMAGED,
     "store_damaged": ExitCode.DAMAGED,
     "store_error": ExitCode.DAMAGED,
+    "store_failed": ExitCode.DAMAGED,
+    "store_too_new": ExitCode.DAMAGED,
+    "store_unsafe": ExitCode.DAMAGED,
     "timed_out": ExitCode.NOT_PROVED,
 }
 

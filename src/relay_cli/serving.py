@@ -9,14 +9,15 @@ import platform
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
 from relay_cli.connection import Here, find_token
-from relay_cli.problems import Failed, Usage
+from relay_cli.problems import Usage
 from relay_cli.version import version
 from relay_core.clock import SystemClock, SystemRandom
 from relay_core.control import ControlServer
 from relay_core.discovery import PluginReport, Plugins, discover, installed
-from relay_core.errors import HubRefused, HubUnreachable, WireError
+from relay_core.errors import HubUnreachable
 from relay_core.failpoints import from_environment
 from relay_core.hooks import Hooks
 from relay_core.host import Host, HostSettings
@@ -24,7 +25,6 @@ from relay_core.hub_client import HubClient
 from relay_core.messages import Struct
 from relay_core.seat import SidecarSettings
 from relay_core.settings import Settings, loopback
-from relay_hub.server import HubServer
 
 log = logging.getLogger("relay.up")
 

@@ -50,7 +50,7 @@ def test_a_line_stays_one_line(text: str):
 
 
 @given(st.text(), st.booleans())
-def test_json_made_safe_says_the_same(text: str, ascii_only: bool):
+def test_json_made_safe_says_the_same(text: str, ascii_only: bool):  # noqa: FBT001 - hypothesis passes it by name
     encoded = msgspec.json.encode({"body": text}).decode()
 
     safe = safe_json(encoded, ascii_only=ascii_only)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import re
+import os
 from pathlib import Path
 
 import click
@@ -12,22 +12,13 @@ from relay_cli.connection import ask_host
 from relay_cli.options import json_option
 from relay_cli.output import Output
 from relay_cli.problems import Usage
+from relay_core.errors import SettingsError
 from relay_core.host import AttachedList
-from relay_core.messages import Struct
+from relay_plugins.codex import AttachRequest, codex_home
+from relay_plugins.codex.address import check_thread_id, parse_address
 
 ATTACH_LIMIT_S = 45.0
 """Longer than the host itself waits for the session's registration."""
-
-_ADDRESS = re.compile(r"(wss?://[^\s/?#@]+/?|unix:///\S.*)", re.ASCII)
-ADDRESS_FIX = "use ws://127.0.0.1:PORT or unix:///absolute/path.sock"
-
-
-class AttachRequest(Struct):
-    """What the host's Codex adapter is asked."""
-
-    app_server: str
-    thread: str | None = None
-    token_file: str | None = None
 
 
 @click.command(
@@ -56,13 +47,14 @@ class AttachRequest(Struct):
 @json_option
 def command(app_server: str, thread: str | None, token_file: Path | None, output: Output) -> None:
     """Attach to an app-server."""
-    if not _ADDRESS.fullmatch(app_server):
-        raise Usage(f"{app_server!r} is no address of an app-server", fix=ADDRESS_FIX)
-    if thread is not None and not thread.strip():
-        raise Usage("--thread is empty", fix="name a thread, or leave the option out")
+    try:
+        address = parse_address(app_server, codex_home(os.environ))
+        checked = None if thread is None else check_thread_id(thread)
+    except SettingsError as error:
+        raise Usage(error.detail, fix=error.fix) from error
     request = AttachRequest(
-        app_server=app_server,
-        thread=thread,
+        app_server=address.text,
+        thread=checked,
         token_file=None if token_file is None else str(token_file.absolute()),
     )
     output.progress(f"attaching to {app_server}")

@@ -24,8 +24,8 @@ class DownReport(Struct):
     "down",
     help="""Stop the running host.
 
-    The hub that runs in it stops as well. What is on its way to a session is finished first; what waits stays at the hub. Ends with 0 also
-    where nothing ran.
+    The hub that runs in it stops as well. What is on its way to a session is finished first; what
+    waits stays at the hub. Ends with 0 also where nothing ran.
     """,
 )
 @json_option

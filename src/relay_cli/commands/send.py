@@ -37,8 +37,8 @@ _ENDED_OTHERWISE = frozenset(
     label, then tag. BODY is the message; `-` reads it from standard input. Write `--` before a body
     that starts with `-`.
 
-    Ends with 0 when the message is stored safely at the hub; with `--wait` only when every recipient
-    has it in its session, and with 5 when that took longer.
+    Ends with 0 when the message is stored safely at the hub; with `--wait` only when every
+    recipient has it in its session, and with 5 when that took longer.
     """,
 )
 @click.argument("target")

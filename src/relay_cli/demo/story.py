@@ -31,7 +31,7 @@ from relay_plugins.codex.testing import (
 )
 
 SENDER = AgentId("builder")
-ECHO = AgentId("echo")
+ECHO = "echo"
 DELIVERY_LIMIT_S = 15.0
 TURN_LIMIT_S = 15.0
 LOOK_PAUSE_S = 0.05
@@ -72,6 +72,16 @@ class _AttachAnswer(Struct):
     attached: tuple[_Attached, ...]
 
 
+class _ListedAgent(Struct):
+    id: AgentId
+    reachable: bool
+    label: str | None = None
+
+
+class _AgentsAnswer(Struct):
+    agents: tuple[_ListedAgent, ...]
+
+
 class _InboxAnswer(Struct):
     messages: tuple[Message, ...]
 
@@ -99,7 +109,8 @@ async def play_with_echo(stage: Stage, timeline: Timeline) -> Finding:
     try:
         stage.write_settings(ECHO_SETTINGS)
         await _up(stage, timeline)
-        sent = await _send(stage, timeline, ECHO, mark)
+        agent = await _echo_agent(stage, timeline)
+        sent = await _send(stage, timeline, agent, mark)
         delivery = await _follow(stage, timeline, sent)
         trouble = await _answered(stage, sent, mark) if _delivered(delivery) else "not delivered"
         timeline.step("second-look", _told_of_look(trouble))
@@ -159,6 +170,19 @@ async def _attach(stage: Stage, timeline: Timeline, address: str, thread_id: str
     agent = answer.attached[0].agent_id
     timeline.step("attach", f"agent-relay-codex attach: the session is agent {agent}")
     return agent
+
+
+async def _echo_agent(stage: Stage, timeline: Timeline) -> AgentId:
+    give_up = time.monotonic() + DELIVERY_LIMIT_S
+    while time.monotonic() < give_up:
+        timeline.doing("agent-relay agents")
+        answer = await stage.run(_AgentsAnswer, "agent-relay", "agents")
+        for one in answer.agents:
+            if one.label == ECHO and one.reachable:
+                timeline.step("agents", f"agent-relay agents: an echo agent is there, {one.id}")
+                return one.id
+        await asyncio.sleep(LOOK_PAUSE_S)
+    raise Failed("the echo agent did not come up")
 
 
 async def _send(stage: Stage, timeline: Timeline, agent: AgentId, mark: str) -> SendResponse:

@@ -1,0 +1,200 @@
+"""Sending, looking, and what is printed of other people's words."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from user_commands import Relay, until
+
+AGENT_KEYS = {
+    "id", "label", "tags", "capabilities", "channels", "approval", "status", "ready", "reachable",
+    "unattended", "threadId", "adapter", "lastUserTurnMs",
+}  # fmt: skip
+DELIVERY_KEYS = {"id", "agentId", "state", "reason", "attempts", "turnId", "turnStatus"}
+DANGEROUS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff\U000e0000-\U000e007f]"
+)
+ATTACKS = (
+    "\x1b[2J\x1b[Hall is well",
+    "\x1b]52;c;Y2FuYXJ5\x07",
+    "\x9b31m",
+    "\rall is well",
+    "a\x08b\x7f",
+    "\u202egnp.exe",
+    "zero\u200bwidth\ufeff",
+    "\U000e0041\U000e0042",
+    "\u2028\u2029",
+    '"quotes" \\ and {braces}',
+    "✓ ünïcödé 🚀",
+    "$(id) `id` ; rm -rf x",
+    "%s %n {0} {}",
+)
+
+
+@pytest.fixture
+def served(relay: Relay) -> Relay:
+    """A running hub where `builder` is registered and away."""
+    report = relay.up()
+    relay.register("builder", report["url"], label="Builder", tags=["build"])
+    return relay
+
+
+def test_a_message_to_an_away_agent_is_stored_and_says_so(served: Relay):
+    sent = served("send", "builder", "hello", "--json").worked().json
+
+    assert set(sent) == {"id", "deliveries"}
+    (delivery,) = sent["deliveries"]
+    assert set(delivery) == {"id", "agentId", "state", "away"}
+    assert (delivery["agentId"], delivery["state"], delivery["away"]) == ("builder", "queued", True)
+    assert "away" in served("send", "builder", "again").worked().out
+
+
+def test_everything_that_is_sent_can_be_shown(served: Relay):
+    first = served("send", "builder", "first", "--json").worked().json
+    sent = served(
+        "send", "label:Builder", "-", "--subject", "a subject", "--channel", "ops",
+        "--reply-to", str(first["id"]), "--claimable", "--urgent", "--from", "builder2", "--json",
+        stdin="line one\n\nline three ✓",
+    )  # fmt: skip
+    assert sent.code == 1, "nobody may send as an agent that is not there"
+    sent = served(
+        "send", "label:Builder", "-", "--subject", "a subject", "--channel", "ops",
+        "--reply-to", str(first["id"]), "--claimable", "--urgent", "--json",
+        stdin="line one\n\nline three ✓",
+    ).worked().json  # fmt: skip
+
+    shown = served("show", str(sent["id"]), "--json").worked().json
+
+    assert shown["body"] == "line one\n\nline three ✓"
+    assert shown["from"] == "operator"
+    assert shown["subject"] == "a subject"
+    assert shown["channel"] == "ops"
+    assert shown["replyTo"] == first["id"]
+    assert shown["claimable"]
+    assert shown["urgent"]
+    assert set(shown["deliveries"][0]) >= DELIVERY_KEYS
+    text = served("show", str(sent["id"])).worked().out
+    assert "  line one\n\n  line three ✓\n" in text.replace("  \n", "\n")
+    assert re.search(r"^marked +urgent, claimable$", text, re.MULTILINE)
+
+
+def test_agents_and_inbox_have_the_promised_shapes(served: Relay):
+    served("send", "builder", "for the inbox").worked()
+
+    (agent,) = served("agents", "--json").worked().json["agents"]
+    assert set(agent) >= AGENT_KEYS
+    assert (agent["id"], agent["label"], agent["tags"]) == ("builder", "Builder", ["build"])
+
+    (message,) = served("inbox", "builder", "--json").worked().json["messages"]
+    assert message["body"] == "for the inbox"
+    assert served("inbox", "builder", "--since", str(message["id"]), "--json").json == {
+        "messages": []
+    }
+    assert "for the inbox" in served("inbox", "builder").worked().out
+
+
+def test_a_message_that_starts_with_a_dash_or_an_at_is_sent_as_it_is(served: Relay):
+    for body in ("-rf everything", "--json", "@/etc/passwd"):
+        sent = served("send", "--json", "builder", "--", body).worked().json
+        assert served("show", str(sent["id"]), "--json").worked().json["body"] == body
+
+
+def test_waiting_for_an_away_agent_ends_with_5_and_keeps_the_message(served: Relay):
+    line = served("send", "builder", "hello", "--wait", "0.5").failed(5)
+
+    number = re.search(r"message ([0-9]+) is stored", line)
+    assert number is not None
+    assert "builder queued" in line
+    shown = served("show", number[1], "--json").worked().json
+    assert shown["deliveries"][0]["state"] == "queued"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("send", "nobody", "x"), "nobody"),
+        (("send", "tag:nothing", "x"), "nothing"),
+        (("send", "builder", "x", "--from", "stranger"), "stranger"),
+        (("send", "builder", "x", "--reply-to", "999999"), "999999"),
+        (("send", "builder", "x", "--subject", "y" * 5000), "subject"),
+        (("show", "999999"), "999999"),
+        (("inbox", "nobody"), "nobody"),
+        (("token", "new", "nobody"), "nobody"),
+    ],
+)
+def test_what_the_hub_refuses_is_one_line(served: Relay, arguments: tuple[str, ...], told: str):
+    assert told in served(*arguments).failed(1)
+    error = served(*arguments, "--json")
+    assert error.code == 1
+    assert set(error.json["error"]) == {"code", "detail", "fix"}
+
+
+def test_nothing_that_others_wrote_reaches_the_terminal_raw(served: Relay):
+    for attack in ATTACKS:
+        sent = served("send", "builder", "-", "--json", stdin=f"{attack}\n{attack}")
+        assert "Traceback" not in sent.err
+        if sent.code != 0:
+            assert sent.code == 1
+            continue
+        number = str(sent.json["id"])
+        for look in (("show", number), ("inbox", "builder"), ("show", number, "--json")):
+            shown = served(*look).worked()
+            assert not DANGEROUS.search(shown.out), (attack, look)
+        assert served("show", number, "--json").json["body"] == f"{attack}\n{attack}"
+
+
+def test_a_token_of_an_agent_sends_as_that_agent_only(served: Relay):
+    token = served("token", "new", "builder", "--json").worked().json["token"]
+    as_builder = {"AGENT_RELAY_TOKEN": token}
+    url = served("status", "--json").json["hub"]["url"]
+
+    sent = served("send", "builder", "x", "--from", "builder", "--json", environ=as_builder)
+    other = served("send", "builder", "x", "--from", "operator", environ=as_builder)
+
+    assert sent.worked().json["id"]
+    assert "builder" in other.failed(1)
+    assert url
+
+
+def test_the_user_token_is_shown_only_when_asked_for_twice(served: Relay):
+    token = (served.data / "token").read_text().strip()
+
+    for quiet in (("token",), ("token", "--json"), ("token", "show"), ("status", "--json"),
+                  ("agents", "--json"), ("plugins", "--json")):  # fmt: skip
+        done = served(*quiet)
+        assert token not in done.out + done.err, quiet
+    assert served("token", "show", "--reveal").worked().out.strip() == token
+
+
+def test_an_echo_agent_gets_a_message_and_answers(relay: Relay):
+    relay.write_config('[plugin."relay.echo"]\nagents = ["echo"]\n')
+    relay.up()
+    until("the echo agent", lambda: "echo" in [one["label"] for one in _agents(relay)])
+
+    sent = relay("send", "echo", "hello, echo", "--wait", "30", "--json").worked().json
+
+    assert [one["state"] for one in sent["deliveries"]] == ["delivered"]
+    why = relay("show", str(sent["id"]), "--why", "--json").worked().json
+    assert {one["hook"] for one in why["decisions"]} >= {"choose_delivery", "format_prompt"}
+    assert all(set(one) == {"hook", "plugin", "answer", "chosen"} for one in why["decisions"])
+    assert "choose_delivery" in relay("show", str(sent["id"]), "--why").worked().out
+
+
+def test_the_plugins_are_listed_with_and_without_a_host(relay: Relay):
+    alone = relay("plugins", "--json").worked().json
+    relay.up()
+    asked = relay("plugins", "--json").worked().json
+
+    assert alone == asked
+    rows = {row["name"]: row for row in asked["plugins"]}
+    assert {"relay.codex", "relay.delivery", "relay.prompt"} <= set(rows)
+    assert set(rows["relay.codex"]) == {
+        "name", "distribution", "version", "state", "reason", "hooks",
+    }  # fmt: skip
+    assert rows["relay.codex"]["state"] == "loaded"
+
+
+def _agents(relay: Relay) -> list[dict[str, Any]]:
+    return json.loads(relay("agents", "--json").worked().out)["agents"]
