@@ -7,7 +7,8 @@ from pathlib import Path
 import msgspec
 
 from relay_core import AdapterRegistrar, Environment, SettingsError, Struct, hookimpl
-from relay_plugins.codex.adapter import AttachRequest, CodexAdapter, CodexSettings, ServerReport
+from relay_plugins.codex.adapter import CodexAdapter, CodexSettings
+from relay_plugins.codex.servers import AttachRequest, ServerReport
 
 __all__ = ["AttachRequest", "CodexAdapter", "CodexSettings", "StatusReport"]
 

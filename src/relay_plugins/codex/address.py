@@ -114,18 +114,6 @@ def is_alive(process: Process) -> bool:
     return _start_ticks(process.pid) == process.started
 
 
-def started_ms(process: Process) -> int | None:
-    """When a process started, in milliseconds since the Unix epoch; None where nobody tells."""
-    try:
-        lines = Path("/proc/stat").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    boot = next((int(line.split()[1]) for line in lines if line.startswith("btime ")), None)
-    if boot is None:
-        return None
-    return boot * 1000 + process.started * 1000 // os.sysconf("SC_CLK_TCK")
-
-
 def _start_ticks(pid: int) -> int | None:
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")

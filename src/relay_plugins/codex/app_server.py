@@ -1,4 +1,4 @@
-"""One app-server: connected for as long as it is wanted, its threads watched, never subscribed to."""
+"""One app-server: connected while it is wanted, its threads watched, never subscribed to."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from relay_core import (
     SettingsError,
     WireError,
 )
-from relay_plugins.codex.address import Address
+from relay_plugins.codex.address import ADAPTER, Address
 from relay_plugins.codex.client import Connection, open_connection
-from relay_plugins.codex.history import NOT_LOADED, loaded_threads, read_thread
+from relay_plugins.codex.evidence import NOT_LOADED
+from relay_plugins.codex.history import loaded_threads, read_thread
 from relay_plugins.codex.lock import ThreadLock
 from relay_plugins.codex.tracked import TrackedThread
 from relay_plugins.codex.wire import Thread, ThreadNamed, ThreadStarted, ThreadStatusChanged
@@ -49,8 +50,8 @@ T = TypeVar("T")
 class AppServer:
     """Keeps one connection alive, and the threads that are wanted of it.
 
-    `wanted` are threads that were asked for by name; with `want_all` every thread that is no helper is
-    taken. `attended` tells whether someone is known to be there.
+    `wanted` are threads that were asked for by name; with `want_all` every thread that is no helper
+    is taken. `attended` tells whether someone is known to be there.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class AppServer:
         self.trouble: str | None = None
         self.fix: str | None = None
         self.codex_version = ""
-        self.surveyed = asyncio.Event()
+        self.surveyed = False
         self.progress = asyncio.Event()
         self._token = token
         self._settle_s = settle_s
@@ -84,6 +85,7 @@ class AppServer:
         self._owner = owner
         self._locks: dict[str, ThreadLock] = {}
         self._left: set[str] = set()
+        self._helpers: set[str] = set()
         self._away_since: dict[str, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._look_now = asyncio.Event()
@@ -104,10 +106,9 @@ class AppServer:
                     connection = await open_connection(
                         self.address, self._notified, token=self._token()
                     )
-                except (AdapterError, SettingsError, OSError) as error:
+                except (AdapterError, SettingsError) as error:
                     failures += 1
-                    self.trouble = str(error)
-                    self.fix = error.fix if isinstance(error, RelayError) else None
+                    self._trouble(error)
                     self._tell_progress()
                 else:
                     failures = 0
@@ -118,8 +119,14 @@ class AppServer:
             await self._stop()
 
     def look_now(self) -> None:
-        """Survey the threads now: something more is wanted."""
+        """Survey the threads now: something more is wanted, or something is not as it was."""
+        self.surveyed = False
         self._look_now.set()
+
+    def shut_down(self, why: str) -> None:
+        """Codex takes nothing any more on this connection."""
+        for tracked in self.threads.values():
+            tracked.go_away(why, closing=True)
 
     def want(self, thread_id: str) -> None:
         """Take this thread from now on, whenever it is there."""
@@ -167,20 +174,18 @@ class AppServer:
                 try:
                     await self._survey(connection)
                 except (AdapterError, WireError) as error:
-                    self.trouble = str(error)
-                    log.info("%s: %s", self.address.text, error)
+                    self._trouble(error)
                 else:
-                    self.surveyed.set()
+                    self.surveyed = not self._look_now.is_set()
                 self._tell_progress()
                 self._close_the_long_gone()
                 await self._until_next_survey(connection)
         finally:
             self.connection = None
-            self.surveyed.clear()
+            self.surveyed = False
             now = self._clock.monotonic()
             for tracked in list(self.threads.values()):
                 tracked.connection_lost(self.serial, now)
-                tracked.go_away("Codex is not reachable")
                 self._away_since.setdefault(tracked.id, now)
             await connection.close()
             self._tell_progress()
@@ -200,7 +205,7 @@ class AppServer:
         ids: dict[str, None] = dict.fromkeys(self.wanted)
         ids |= dict.fromkeys(self.threads)
         if self.want_all:
-            ids |= dict.fromkeys(each for each in loaded if each not in self._left)
+            ids |= dict.fromkeys(each for each in loaded if each not in self._left | self._helpers)
         for thread_id in ids:
             thread = await read_thread(connection, thread_id)
             if thread is None:
@@ -231,9 +236,10 @@ class AppServer:
     def _take(self, thread: Thread) -> TrackedThread | None:
         named = thread.id in self.wanted
         if not named and (is_helper(thread) or thread.status.type == NOT_LOADED):
+            if is_helper(thread):
+                self._helpers.add(thread.id)
             return None
-        other = self._owner(thread.id)
-        if other is not None and other is not self:
+        if not self._mine(thread):
             return None
         home = self.codex_home
         if home is None:
@@ -241,11 +247,21 @@ class AppServer:
         lock = self._locks.setdefault(thread.id, ThreadLock(home, thread.id))
         if not lock.acquire():
             return None
-        tracked = TrackedThread(
-            thread, lock=lock, attended=self.attended or named, report=self._report
-        )
+        attended = self.attended or named
+        tracked = TrackedThread(thread, attended=attended, report=self._report)
         self.threads[thread.id] = tracked
         return tracked
+
+    def _mine(self, thread: Thread) -> bool:
+        """Whether no other app-server has this thread; one on which it is away gives it up."""
+        other = self._owner(thread.id)
+        if other is None or other is self:
+            return True
+        away = other.threads[thread.id].activity is Activity.AWAY
+        if not away or thread.status.type == NOT_LOADED:
+            return False
+        other.leave(thread.id)
+        return True
 
     def locked_elsewhere(self) -> tuple[str, ...]:
         """The threads that another host serves; this one waits for their locks."""
@@ -258,7 +274,7 @@ class AppServer:
             self._away_since.pop(tracked.id, None)
 
     def _close_the_long_gone(self) -> None:
-        """A session that was found by itself and stays away is closed; one attached by hand waits."""
+        """Close what was found by itself and stays away; what was attached by name waits."""
         now = self._clock.monotonic()
         for thread_id, since in list(self._away_since.items()):
             if thread_id not in self.wanted and now - since >= CLOSED_AFTER_S:
@@ -325,6 +341,11 @@ class AppServer:
         age = self._clock.now_ms() / 1000 - appeared
         if 0 <= age < self._settle_s:
             await self._clock.sleep(self._settle_s - age)
+
+    def _trouble(self, error: RelayError) -> None:
+        self.trouble = error.detail.removeprefix(f"{ADAPTER}: ")
+        self.fix = error.fix
+        log.info("%s: %s", self.address.text, self.trouble)
 
     def _backoff_s(self, failures: int) -> float:
         longest = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2 ** min(failures, 10))

@@ -1,6 +1,6 @@
 """What a session may do without asking: our three words for Codex's approval policy and sandbox."""
 
-# Rule 1: the mode that others are shown is what the session really has, never what somebody declared.
+# Rule 1: the mode that others are shown is what the session really has, not what somebody declared.
 # Rule 2: the app-server tells approval and sandbox to subscribers alone, and we are none. What each
 #         turn ran with stands in the thread's rollout file; before the first turn nothing is known.
 # Rule 3: a combination that is none of the three is shown by Codex's own two words.
@@ -72,8 +72,8 @@ def mode_of(approval: str, sandbox: str) -> str:
 def read_mode(rollout: Path) -> str | None:
     """The mode of the newest turn in a rollout file; None when the file does not tell.
 
-    Reads at most the last mebibyte. Its format is Codex's own and may change: what cannot be read is
-    not known, which is no error.
+    Reads at most the last mebibyte. Its format is Codex's own and may change: what cannot be read
+    is not known, which is no error.
     """
     for raw in reversed(_tail(rollout)):
         if b'"turn_context"' not in raw:

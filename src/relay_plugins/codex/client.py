@@ -19,10 +19,8 @@ from relay_plugins.codex.protocol import (
     Abandoned,
     Answered,
     AnsweredLate,
-    Asked,
     Event,
     Greeted,
-    Ignored,
     Notified,
     Protocol,
     Refused,
@@ -108,9 +106,9 @@ class Connection:
     ) -> T:
         """Make a call and wait for its answer.
 
-        Raises CallRefused when Codex says no, Unanswered when nothing can be known (no answer in time,
-        or the connection was lost after sending), Unreachable when the call was not sent, WireError
-        when the answer cannot be read.
+        Raises CallRefused when Codex says no, Unanswered when nothing can be known (no answer in
+        time, or the connection was lost after sending), Unreachable when the call was not sent,
+        WireError when the answer cannot be read.
         """
         if not self.open:
             raise Unreachable(ADAPTER, "the connection to Codex is lost")
@@ -167,12 +165,10 @@ class Connection:
             self._lose()
 
     def _lose(self) -> None:
-        if self._protocol.state is not State.LOST or not self.lost.is_set():
+        if not self.lost.is_set():
             for event in self._protocol.connection_lost():
                 self._handle(event)
-            if not self._greeted.done():
-                self._greeted.set_exception(Unreachable(ADAPTER, "the connection was closed"))
-                self._greeted.exception()  # nobody may be waiting for it any more
+            self._welcome(Unreachable(ADAPTER, "the connection was closed"))
             self.lost.set()
 
     def _handle(self, event: Event) -> None:
@@ -184,22 +180,26 @@ class Connection:
             case Abandoned(id=call):
                 method = self._methods.get(call, "call")
                 self._settle(call, Unanswered(f"{method}: the connection was lost"))
+            case AnsweredLate(id=call):
+                self.answered_late.add(call)
             case Notified(method=method, params=params):
                 self._notified(method, params)
             case Greeted(result=result):
-                if not self._greeted.done():
-                    self._greeted.set_result(result)
+                self._welcome(result)
             case Rejected(error=error):
-                if not self._greeted.done():
-                    self._greeted.set_exception(CallRefused("initialize", error))
-            case AnsweredLate(id=call):
-                self.answered_late.add(call)
-            case Asked(method=method):
-                log.debug("left unanswered: %s", method)
-            case Ignored(why=why):
-                log.debug("ignored a line: %s", why)
+                self._welcome(CallRefused("initialize", error))
             case _:
-                pass
+                # What Codex asks its user is never answered, and noise means nothing.
+                log.debug("left alone: %s", event)
+
+    def _welcome(self, outcome: InitializeResult | AdapterError) -> None:
+        if self._greeted.done():
+            return
+        if isinstance(outcome, AdapterError):
+            self._greeted.set_exception(outcome)
+            self._greeted.exception()  # nobody may be waiting for it any more
+        else:
+            self._greeted.set_result(outcome)
 
     def _settle(self, call: int, outcome: msgspec.Raw | Exception) -> None:
         waiting = self._calls.get(call)
@@ -224,7 +224,7 @@ async def open_connection(
     except InvalidStatus as error:
         raise _not_let_in(address, error.response.status_code, error.response.body) from error
     except (WebSocketException, OSError, TimeoutError) as error:
-        detail = f"no app-server answers at {address.text}: {error or type(error).__name__}"
+        detail = f"no app-server answers at {address.text}: {str(error) or type(error).__name__}"
         raise Unreachable(ADAPTER, detail, fix="start Codex, or check the address") from error
     connection = Connection(opened, Protocol(client), notified)
     peer = opened.transport.get_extra_info("socket")
@@ -266,8 +266,8 @@ async def _open(address: Address, token: str | None) -> ClientConnection:
     )
 
 
-def _not_let_in(address: Address, status: int, body: bytes | None) -> Unreachable:
-    said = (body or b"").decode(errors="replace").strip()[:100]
+def _not_let_in(address: Address, status: int, body: bytes | bytearray) -> Unreachable:
+    said = body.decode(errors="replace").strip()[:100]
     detail = f"{address.text} answered {status}" + (f": {said}" if said else "")
     if status in {401, 403}:
         return Unreachable(ADAPTER, detail, fix="pass the file of its token with --token-file")

@@ -4,12 +4,12 @@
 # Rule 2: an attempt is there when a user message of the thread carries its id. One look is enough.
 # Rule 3: an attempt is absent only when complete looks, SETTLE_S apart, all lack it, and at each of
 #         them it could not come any more, because
-#           (a) the Codex process that was handed it is dead, and the thread is loaded by another, or
+#           (a) the Codex process that was handed it is dead, and another has loaded the thread, or
 #           (b) the thread was at rest and no call of ours was still unanswered, or
 #           (c) the turn that took it had ended.
-# Rule 4: a look is complete when it reached back to the time of the attempt. "Not supported yet" and
-#         "not materialized yet" mean that there is no history yet: on a thread at rest that is an
-#         empty list, elsewhere it is no look at all.
+# Rule 4: a look is complete when it reached back to the time of the attempt. "Not supported yet"
+#         and "not materialized yet" mean that there is no history yet: on a thread at rest that is
+#         an empty list, elsewhere it is no look at all.
 # Rule 5: a turn that Codex named in its answer but does not list yet may still begin: for (b) that
 #         turn must be listed, or UNLISTED_S must have passed.
 # Rule 6: everything else is unknown. Time alone never makes an attempt absent.
@@ -28,7 +28,7 @@ from relay_core import (
     Struct,
     Unknown,
 )
-from relay_plugins.codex.wire import CLIENT_ID_PREFIX, Item, ListedItem, Turn
+from relay_plugins.codex.wire import CLIENT_ID_PREFIX, Item, ListedItem, ThreadStatus, Turn
 
 SETTLE_S = 0.5
 UNLISTED_S = 5.0
@@ -38,6 +38,9 @@ CRASH_WINDOW_S = 10.0
 
 CLOCK_SLACK_MS = 60_000
 """How far the hub's clock and Codex's may be apart."""
+
+AT_REST = frozenset({"idle", "systemError"})
+NOT_LOADED = "notLoaded"
 
 FIRST_LOOK_S = 0.010
 LONGEST_EARLY_WAIT_S = 0.250
@@ -81,8 +84,8 @@ class Handed(Struct):
 class Look(Struct):
     """One reading of a thread's history, at a monotonic time in seconds.
 
-    `found_in` is the turn that holds the attempt. `complete` tells that the reading went back to the
-    attempt's time. `process_gone` tells that the Codex process that was handed the attempt is dead.
+    `found_in` is the turn that holds the attempt. `complete` tells that the reading went back to
+    the attempt's time. `process_gone` tells that the Codex process that was handed it is dead.
     """
 
     at: float
@@ -134,6 +137,21 @@ def reaches_back(item: ListedItem, started_ms: int) -> bool:
 def turn_reaches_back(turn: Turn, started_ms: int) -> bool:
     """Whether a turn had ended before an attempt of that time could join it."""
     return turn.completed_at is not None and turn.completed_at * 1000 < started_ms - CLOCK_SLACK_MS
+
+
+def rest_of(status: ThreadStatus) -> Rest:
+    """What a thread was doing. A status that is not known is no rest: it could mean anything."""
+    if status.type in AT_REST:
+        return Rest.AT_REST
+    return Rest.NOT_LOADED if status.type == NOT_LOADED else Rest.IN_TURN
+
+
+def taking_of(turn_id: str, newest: Sequence[Turn]) -> Taking:
+    """How it stands with the turn that took an attempt, by the newest turns of its thread."""
+    for turn in newest:
+        if turn.id == turn_id:
+            return Taking.RUNNING if turn.running else Taking.ENDED
+    return Taking.UNLISTED
 
 
 def carries(item: Item, attempt: AttemptId) -> bool:

@@ -7,11 +7,7 @@ from collections.abc import AsyncIterator
 from relay_core import Attempt, Struct, WireError
 from relay_plugins.codex.client import CallRefused, Connection
 from relay_plugins.codex.evidence import (
-    Look,
-    Rest,
-    Taking,
     TurnReading,
-    attempt_of,
     carries,
     no_history_yet,
     reaches_back,
@@ -38,20 +34,23 @@ FIRST_PAGE = 5
 PAGE = 20
 MAX_PAGES = 1_000
 RECENT_TURNS = 5
-AT_REST = frozenset({"idle", "systemError"})
-NOT_LOADED = "notLoaded"
 
 
 class NoHistoryYet(Exception):
     """The thread has no history, or keeps it the other way; neither evidence nor absence."""
 
 
-class Found(Struct):
-    """What a search through the history gave: the turn that holds the attempt, or how far it got."""
+class Search(Struct):
+    """What a search through the history gave; `complete` when it went back to the attempt's time."""
 
     turn_id: str | None = None
     found: bool = False
     complete: bool = False
+
+
+def keeps_history(thread: Thread) -> bool:
+    """Whether the way in which this thread keeps its history is known."""
+    return thread.history_mode in {PAGINATED, LEGACY}
 
 
 async def read_thread(connection: Connection, thread_id: str) -> Thread | None:
@@ -107,88 +106,37 @@ async def read_whole_turn(connection: Connection, thread: Thread, turn: Turn) ->
     return read_turn(listed)
 
 
-async def look(
-    connection: Connection,
-    thread_id: str,
-    attempt: Attempt,
-    *,
-    at: float,
-    taken_by: str | None,
-    process_gone: bool,
-) -> Look:
-    """Look for an attempt once, all the way back to its time.
-
-    The status is read before the history, so that a thread which was at rest then has all in it that
-    had come by then.
-    """
-    thread = await read_thread(connection, thread_id)
-    if thread is None:
-        return Look(at=at, rest=Rest.MISSING, complete=True, process_gone=process_gone)
-    rest = rest_of(thread)
-    try:
-        result = await search(connection, thread, attempt)
-    except NoHistoryYet:
-        known = thread.history_mode in {PAGINATED, LEGACY}
-        empty = known and rest is Rest.AT_REST and await _has_no_turn(connection, thread_id)
-        result = Found(complete=empty)
-    if result.found:
-        return Look(at=at, rest=rest, found=True, found_in=result.turn_id)
-    return Look(
-        at=at,
-        rest=rest,
-        complete=result.complete,
-        taking=await _taking(connection, thread_id, taken_by),
-        process_gone=process_gone,
-    )
-
-
-async def search(connection: Connection, thread: Thread, attempt: Attempt) -> Found:
+async def search(connection: Connection, thread: Thread, attempt: Attempt) -> Search:
     """Search the history for an attempt, newest first; raises NoHistoryYet."""
     if thread.history_mode == LEGACY:
         return await _search_turns(connection, thread.id, attempt)
     return await _search_items(connection, thread.id, attempt)
 
 
-def rest_of(thread: Thread) -> Rest:
-    """Tell what a thread was doing when it was read."""
-    if thread.status.type in AT_REST:
-        return Rest.AT_REST
-    if thread.status.type == NOT_LOADED:
-        return Rest.NOT_LOADED
-    # A status that is not known yet is no rest: nothing may be concluded from it.
-    return Rest.IN_TURN
-
-
-def started_by_us(turn: Turn) -> bool:
-    """Whether the first user message of a turn is ours."""
-    first = next((item for item in turn.items if item.is_user_message), None)
-    return first is not None and attempt_of(first) is not None
-
-
-async def _search_items(connection: Connection, thread_id: str, attempt: Attempt) -> Found:
+async def _search_items(connection: Connection, thread_id: str, attempt: Attempt) -> Search:
     params = ItemsListParams(thread_id=thread_id, sort_direction="desc")
     try:
         async for listed in _item_pages(connection, params):
             if carries(listed.item, attempt.id):
-                return Found(found=True, turn_id=listed.turn_id or None)
+                return Search(found=True, turn_id=listed.turn_id or None)
             if reaches_back(listed, attempt.started_ms):
                 break
     except WireError:
-        return Found()
-    return Found(complete=True)
+        return Search()
+    return Search(complete=True)
 
 
-async def _search_turns(connection: Connection, thread_id: str, attempt: Attempt) -> Found:
+async def _search_turns(connection: Connection, thread_id: str, attempt: Attempt) -> Search:
     params = TurnsListParams(thread_id=thread_id, items_view="full", limit=1)
     try:
         async for turn in _turn_pages(connection, params):
             if any(carries(item, attempt.id) for item in turn.items):
-                return Found(found=True, turn_id=turn.id)
+                return Search(found=True, turn_id=turn.id)
             if turn_reaches_back(turn, attempt.started_ms):
                 break
     except WireError:
-        return Found()
-    return Found(complete=True)
+        return Search()
+    return Search(complete=True)
 
 
 async def _item_pages(connection: Connection, params: ItemsListParams) -> AsyncIterator[ListedItem]:
@@ -248,16 +196,8 @@ async def _turns(connection: Connection, params: TurnsListParams) -> TurnsListRe
         raise _no_history(refused) from refused
 
 
-async def _taking(connection: Connection, thread_id: str, turn_id: str | None) -> Taking:
-    if turn_id is None:
-        return Taking.UNKNOWN
-    for turn in await recent_turns(connection, thread_id):
-        if turn.id == turn_id:
-            return Taking.RUNNING if turn.running else Taking.ENDED
-    return Taking.UNLISTED
-
-
-async def _has_no_turn(connection: Connection, thread_id: str) -> bool:
+async def has_no_turn(connection: Connection, thread_id: str) -> bool:
+    """Whether a thread surely has no turn at all."""
     params = TurnsListParams(thread_id=thread_id, items_view="notLoaded", limit=1)
     try:
         return not (await _turns(connection, params)).data

@@ -1,17 +1,35 @@
 """Handing an attempt to Codex, and what its refusals mean."""
 
-# Rule 1: threadId, input and clientUserMessageId are all that is ever sent (and expectedTurnId with a
-#         steer): approval, sandbox, model and cwd would stick to the user's later turns.
+# Rule 1: threadId, input and clientUserMessageId are all that is ever sent (and expectedTurnId with
+#         a steer): approval, sandbox, model and cwd would stick to the user's later turns.
 # Rule 2: a refusal says that nothing was taken. What it means is read from its text, because nearly
 #         all have one code.
-# Rule 3: no answer is no refusal: it is told apart, so that the history is asked before anything else.
+# Rule 3: no answer is no refusal: it is told apart, so that the history is asked before all else.
 
 from __future__ import annotations
 
-from relay_core import AdapterError, InjectionRefused, SessionGone, SessionMoved
+import asyncio
+from collections.abc import Callable
+
+from relay_core import (
+    AdapterError,
+    Injection,
+    InjectionRefused,
+    Mode,
+    SessionGone,
+    SessionMoved,
+)
 from relay_plugins.codex.address import ADAPTER
-from relay_plugins.codex.client import CallRefused
-from relay_plugins.codex.wire import RpcError
+from relay_plugins.codex.client import CallRefused, Connection
+from relay_plugins.codex.wire import (
+    CLIENT_ID_PREFIX,
+    RpcError,
+    TextInput,
+    TurnStartParams,
+    TurnStartResult,
+    TurnSteerParams,
+    TurnSteerResult,
+)
 
 MAX_CHARACTERS = 1_048_576
 """The longest input that Codex takes, in characters."""
@@ -31,6 +49,45 @@ _MOVED = (
     "not initialized",
     "pending turn",
 )
+
+
+async def hand_over(
+    connection: Connection,
+    injection: Injection,
+    expected_turn: str | None,
+    *,
+    still_wanted: Callable[[], bool],
+) -> str:
+    """Send one injection; answer the turn that took it.
+
+    While Codex says that it is overloaded it is asked again a few times, as long as the session is
+    still what it was. Raises what `Connection.call` does.
+    """
+    for wait in OVERLOAD_WAITS_S:
+        try:
+            return await _send(connection, injection, expected_turn)
+        except CallRefused as refused:
+            if not is_overloaded(refused.error):
+                raise
+            await asyncio.sleep(wait)
+            if not still_wanted():
+                raise
+    return await _send(connection, injection, expected_turn)
+
+
+async def _send(connection: Connection, injection: Injection, expected_turn: str | None) -> str:
+    text = (TextInput(text=injection.text),)
+    client_id = CLIENT_ID_PREFIX + injection.id
+    if injection.mode is Mode.STEER:
+        steer = TurnSteerParams(
+            thread_id=injection.key,
+            input=text,
+            client_user_message_id=client_id,
+            expected_turn_id=expected_turn or "",
+        )
+        return (await connection.call("turn/steer", steer, TurnSteerResult)).turn_id
+    start = TurnStartParams(thread_id=injection.key, input=text, client_user_message_id=client_id)
+    return (await connection.call("turn/start", start, TurnStartResult)).turn.id
 
 
 def is_overloaded(error: RpcError) -> bool:

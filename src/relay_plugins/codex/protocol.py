@@ -2,10 +2,10 @@
 
 # Rule 1: text that cannot be understood is an event, never an exception. ProtocolError is for the
 #         caller's own mistakes: a call before the handshake, a line after the connection was lost.
-# Rule 2: a request of the server's is never answered, not even with an error: an answer, any answer,
-#         settles the approval that a human is being asked for.
-# Rule 3: an answer counts once and only for a call that still waits. Late, repeated and unknown ones
-#         are events of their own; they can satisfy nothing else, because ids are never used again.
+# Rule 2: a request of the server's is never answered, not even with an error: an answer, any at
+#         all, settles the approval that a human is being asked for.
+# Rule 3: an answer counts once and only for a call that still waits. Late, repeated and unknown
+#         ones are events of their own; they satisfy nothing else, as ids are never used again.
 # Rule 4: when the connection is lost, every call that waits fails at that moment.
 # Rule 5: `params` is always sent. Lines are text, one JSON object each, without "jsonrpc".
 # Rule 6: time limits are the shell's; it says `forget` when one has passed.

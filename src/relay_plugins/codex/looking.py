@@ -1,0 +1,123 @@
+"""Looking for an attempt in a thread's history until there is an answer, or none to be had."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+
+from relay_core import AdapterError, Attempt, Clock, Evidence, Unknown, WireError
+from relay_plugins.codex.address import is_alive
+from relay_plugins.codex.app_server import AppServer
+from relay_plugins.codex.client import Connection
+from relay_plugins.codex.evidence import (
+    Handed,
+    Look,
+    Rest,
+    Taking,
+    judge,
+    next_wait_s,
+    rest_of,
+    taking_of,
+)
+from relay_plugins.codex.history import (
+    NoHistoryYet,
+    Search,
+    has_no_turn,
+    keeps_history,
+    read_thread,
+    recent_turns,
+    search,
+)
+from relay_plugins.codex.tracked import TrackedThread
+
+log = logging.getLogger("relay.codex")
+
+LIMIT_S = 60.0
+QUICK_S = 0.4
+"""For so long after a hand-over absence can mean nothing, and only the newest items are read."""
+
+
+async def find(
+    server: AppServer, tracked: TrackedThread, attempt: Attempt, clock: Clock
+) -> Evidence:
+    """Look as often as is useful; `evidence` has the rules."""
+    began = clock.monotonic()
+    looks: list[Look] = []
+    evidence: Evidence = Unknown(why="nothing could be read")
+    while clock.monotonic() - began < LIMIT_S:
+        connection = server.connection
+        if connection is None:
+            return Unknown(why="Codex is not reachable")
+        moved = tracked.moved
+        handed = tracked.handed(attempt.id, connection)
+        since = clock.monotonic() - (began if handed is None else handed.at)
+        try:
+            if handed is not None and since < QUICK_S:
+                seen = await _glance(connection, tracked, attempt, clock.monotonic())
+            else:
+                seen = await _look(connection, tracked, attempt, clock.monotonic())
+        except (AdapterError, WireError) as error:
+            log.info("thread %s: %s", tracked.id, error)
+            seen = Look(at=clock.monotonic(), rest=Rest.UNREADABLE)
+        looks.append(seen)
+        evidence = judge(looks, tracked.handed(attempt.id, connection))
+        if not isinstance(evidence, Unknown) or seen.rest is Rest.NOT_LOADED:
+            return evidence
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(next_wait_s(since)):
+                await moved.wait()
+    return evidence
+
+
+async def _glance(
+    connection: Connection, tracked: TrackedThread, attempt: Attempt, at: float
+) -> Look:
+    """Read what is newest, and nothing that could show an absence."""
+    try:
+        result = await search(connection, tracked.thread, attempt)
+    except NoHistoryYet:
+        result = Search()
+    return Look(at=at, rest=Rest.IN_TURN, found=result.found, found_in=result.turn_id)
+
+
+async def _look(
+    connection: Connection, tracked: TrackedThread, attempt: Attempt, at: float
+) -> Look:
+    """Look once, all the way back to the attempt's time.
+
+    The status is read before the history, so that a thread which was at rest then has all in it
+    that had come by then.
+    """
+    gone = _process_gone(tracked, attempt)
+    thread = await read_thread(connection, tracked.id)
+    if thread is None:
+        return Look(at=at, rest=Rest.MISSING, complete=True, process_gone=gone)
+    rest = rest_of(thread.status)
+    try:
+        result = await search(connection, thread, attempt)
+    except NoHistoryYet:
+        empty = rest is Rest.AT_REST and keeps_history(thread)
+        result = Search(complete=empty and await has_no_turn(connection, thread.id))
+    if result.found:
+        return Look(at=at, rest=rest, found=True, found_in=result.turn_id)
+    handed = tracked.handed(attempt.id, connection)
+    return Look(
+        at=at,
+        rest=rest,
+        complete=result.complete,
+        taking=await _taking(connection, tracked.id, handed),
+        process_gone=gone,
+    )
+
+
+async def _taking(connection: Connection, thread_id: str, handed: Handed | None) -> Taking:
+    if handed is None or handed.turn_id is None:
+        return Taking.UNKNOWN
+    return taking_of(handed.turn_id, await recent_turns(connection, thread_id))
+
+
+def _process_gone(tracked: TrackedThread, attempt: Attempt) -> bool:
+    """Whether the Codex process that was handed an attempt is surely dead."""
+    process = tracked.process_of(attempt.id)
+    return process is not None and not is_alive(process)

@@ -1,0 +1,280 @@
+"""All app-servers that are wanted: the one that is found by itself, and those attached by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from relay_core import Activity, AdapterError, Clock, SessionEvent, SettingsError, Struct
+from relay_plugins.codex.address import (
+    ADAPTER,
+    DEFAULT_SOCKET,
+    Address,
+    check_thread_id,
+    parse_address,
+    read_token,
+)
+from relay_plugins.codex.app_server import AppServer
+from relay_plugins.codex.client import Unreachable
+from relay_plugins.codex.tracked import TrackedThread
+
+SETTLE_S = 2.0
+"""How long a daemon's socket must exist before we come: its terminal UI is to be its first client,
+because the first one's name is what Codex reports as the originator."""
+
+CONNECTED_WITHIN_S = 2.0
+"""How long `want` waits for an app-server that does not answer, or for a lock that is not free."""
+
+SEEN_WITHIN_S = 10.0
+
+
+class AttachRequest(Struct, forbid_unknown_fields=True):
+    """The body of `codex.attach`. Without `thread` every thread that is loaded there is taken.
+
+    `token_file` holds the bearer token of an app-server that runs with `--ws-auth`.
+    """
+
+    app_server: str
+    thread: str | None = None
+    token_file: str | None = None
+
+
+class ThreadReport(Struct):
+    """One thread as `codex.status` shows it; `trouble` says why it is away."""
+
+    thread_id: str
+    activity: Activity
+    attended: bool
+    turn_id: str | None = None
+    trouble: str | None = None
+
+
+class ServerReport(Struct):
+    """One app-server as `codex.status` shows it.
+
+    `wanted` are threads that were attached by name, `locked` those that another host serves.
+    """
+
+    app_server: str
+    connected: bool
+    version: str = ""
+    discovered: bool = False
+    trouble: str | None = None
+    threads: tuple[ThreadReport, ...] = ()
+    wanted: tuple[str, ...] = ()
+    locked: tuple[str, ...] = ()
+
+
+class Servers:
+    """Starts a watch on each app-server that is wanted and ends it when nothing there is."""
+
+    def __init__(
+        self,
+        *,
+        codex_home: Path,
+        clock: Clock,
+        jitter: Callable[[], float],
+        report: Callable[[SessionEvent], None],
+    ) -> None:
+        self._codex_home = codex_home
+        self._clock = clock
+        self._jitter = jitter
+        self._report = report
+        self._servers: dict[str, AppServer] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._discovered: str | None = None
+
+    def __iter__(self) -> Iterator[AppServer]:
+        return iter(tuple(self._servers.values()))
+
+    def discover(self) -> None:
+        """Watch the socket where plain `codex` puts its daemon, whether it is there yet or not."""
+        if self._discovered is None:
+            address = parse_address(f"unix://{self._codex_home / DEFAULT_SOCKET}", self._codex_home)
+            self._discovered = address.text
+            self._server(address, None, settle_s=SETTLE_S).want_all = True
+
+    def server_of(self, thread_id: str) -> AppServer | None:
+        """The app-server on which a thread is watched."""
+        return next((each for each in self if thread_id in each.threads), None)
+
+    def thread(self, thread_id: str) -> TrackedThread | None:
+        """A thread that is watched."""
+        server = self.server_of(thread_id)
+        return None if server is None else server.threads[thread_id]
+
+    async def want(self, request: msgspec.Raw) -> tuple[str, ...]:
+        """Take what an attach request names, and wait until it was seen; answer the thread ids.
+
+        SettingsError when the request cannot be understood; AdapterError when the app-server
+        cannot be reached or has no such thread: nothing more is wanted then than before.
+        """
+        wanted = _read_request(request)
+        server, fresh = self._want(wanted)
+        try:
+            await self._until_seen(server, wanted.thread)
+        except AdapterError:
+            if fresh:
+                await self._unwant(server, wanted.thread)
+            raise
+        if wanted.thread is not None:
+            return (wanted.thread,)
+        return tuple(each.id for each in server.threads.values() if each.seen)
+
+    async def unwant(self, thread_id: str) -> None:
+        """Forget a thread that was attached; one that is found by itself stays, unattended."""
+        for server in self:
+            if thread_id in server.threads or thread_id in server.wanted:
+                await self._unwant(server, thread_id)
+
+    def reports(self) -> tuple[ServerReport, ...]:
+        """Show every app-server and thread."""
+        return tuple(self._report_of(server) for server in self)
+
+    async def close(self) -> None:
+        """End all watches."""
+        for server in self:
+            await self._drop(server)
+
+    def _want(self, request: AttachRequest) -> tuple[AppServer, bool]:
+        """Note what is wanted; also tell whether it was not before."""
+        address = parse_address(request.app_server, self._codex_home)
+        token_file = Path(request.token_file) if request.token_file else None
+        if token_file is not None:
+            read_token(token_file)  # one that cannot be used is refused now, not at a reconnect
+        server = self._server(address, token_file, settle_s=0.0)
+        if request.thread is None:
+            fresh = not (server.want_all and server.attended)
+            server.want_everything()
+            taken = list(server.threads.values())
+        else:
+            fresh = request.thread not in server.wanted
+            server.want(request.thread)
+            taken = [each for each in server.threads.values() if each.id == request.thread]
+        for tracked in taken:
+            tracked.attend(attended=True)
+        server.look_now()
+        return server, fresh
+
+    def _server(self, address: Address, token_file: Path | None, *, settle_s: float) -> AppServer:
+        for known in self:
+            if _same(known.address, address):
+                return known
+        server = AppServer(
+            address,
+            token=lambda: None if token_file is None else read_token(token_file),
+            settle_s=settle_s,
+            clock=self._clock,
+            jitter=self._jitter,
+            report=self._report,
+            owner=self.server_of,
+        )
+        self._servers[address.text] = server
+        self._tasks[address.text] = asyncio.create_task(server.run(), name=f"codex {address.text}")
+        return server
+
+    async def _unwant(self, server: AppServer, thread: str | None) -> None:
+        discovered = server.address.text == self._discovered
+        if thread is None:
+            server.want_all, server.attended = discovered, False
+        elif discovered and thread in server.threads:
+            server.wanted.discard(thread)
+            server.threads[thread].attend(attended=False)
+        else:
+            server.leave(thread)
+        if not (server.wanted or server.threads or discovered):
+            await self._drop(server)
+
+    async def _drop(self, server: AppServer) -> None:
+        address = server.address.text
+        self._servers.pop(address, None)
+        task = self._tasks.pop(address, None)
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _until_seen(self, server: AppServer, thread: str | None) -> None:
+        """Wait until a thread was reported; AdapterError as soon as it is clear that it is not."""
+        began = self._clock.monotonic()
+        while True:
+            progress = server.progress
+            if server.surveyed and (thread is None or server.has_seen(thread)):
+                return
+            left = _patience_s(server, thread) - (self._clock.monotonic() - began)
+            if left <= 0:
+                raise self._why_not_seen(server, thread)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await progress.wait()
+
+    def _why_not_seen(self, server: AppServer, thread: str | None) -> AdapterError:
+        text = server.address.text
+        if server.connection is None:
+            detail = server.trouble or f"no app-server answers at {text}"
+            fix = server.fix or "start Codex, or check the address"
+            return Unreachable(ADAPTER, detail, fix=fix)
+        if thread is None:
+            return AdapterError(ADAPTER, server.trouble or f"{text} does not list its threads")
+        if thread in server.locked_elsewhere():
+            detail = f"another host serves thread {thread}"
+            return AdapterError(ADAPTER, detail, fix="stop it with: agent-relay down")
+        other = self.server_of(thread)
+        if other is not None and other is not server:
+            detail = f"thread {thread} is served at {other.address.text} already"
+            return AdapterError(ADAPTER, detail, fix="agent-relay-codex detach, then attach again")
+        detail = server.trouble or f"{text} knows no thread {thread}"
+        return AdapterError(ADAPTER, detail, fix="check the id, or leave --thread out")
+
+    def _report_of(self, server: AppServer) -> ServerReport:
+        return ServerReport(
+            app_server=server.address.text,
+            connected=server.connection is not None,
+            version=server.codex_version,
+            discovered=server.address.text == self._discovered,
+            trouble=server.trouble,
+            threads=tuple(
+                ThreadReport(
+                    thread_id=each.id,
+                    activity=each.activity,
+                    attended=each.attended,
+                    turn_id=each.turn.id if each.turn else None,
+                    trouble=each.trouble,
+                )
+                for each in server.threads.values()
+                if each.seen
+            ),
+            wanted=tuple(sorted(server.wanted)),
+            locked=server.locked_elsewhere(),
+        )
+
+
+def _read_request(request: msgspec.Raw) -> AttachRequest:
+    try:
+        wanted = msgspec.json.decode(request, type=AttachRequest)
+    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+        detail = f"this cannot be attached: {error}"
+        raise SettingsError(detail, fix="give appServer, and thread where you want one") from error
+    if wanted.thread is not None:
+        check_thread_id(wanted.thread)
+    return wanted
+
+
+def _same(one: Address, other: Address) -> bool:
+    """Whether two addresses are one app-server; the daemon's socket is a link."""
+    if one.path is not None and other.path is not None:
+        return os.path.realpath(one.path) == os.path.realpath(other.path)
+    return one.text == other.text
+
+
+def _patience_s(server: AppServer, thread: str | None) -> float:
+    """How long after its beginning a wait may still hope."""
+    if server.connection is None or thread in server.locked_elsewhere():
+        return CONNECTED_WITHIN_S
+    # Surveyed since it was wanted, and neither there nor locked: it will not come by waiting.
+    unknown = thread is not None and server.surveyed and thread not in server.threads
+    return 0.0 if unknown else SEEN_WITHIN_S
