@@ -1,4 +1,4 @@
-"""Who answered what: each implementation of a decision hook runs inside a recorder."""
+"""Who answered what, in one call of a hook, and whose fault it is when that fails."""
 
 # Rule 1: an answer is checked where it is given, so that a wrong one is the fault of its plugin.
 # Rule 2: a round belongs to one thread; a plugin that wakes up late writes into a round that nobody
@@ -7,8 +7,7 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import TypeGuard, TypeVar, cast
 
@@ -17,18 +16,19 @@ import pluggy
 
 from relay_core.discovery import BUILT_IN_PREFIX
 from relay_core.errors import RelayError
-from relay_core.messages import AgentId, Prompt, Struct
+from relay_core.messages import AgentId, MessageId, Prompt, Struct
 from relay_core.plans import Decision
 
-_SIGNALS = (StopIteration, SystemExit, asyncio.CancelledError)
+SIGNALS = (StopIteration, SystemExit, asyncio.CancelledError)
 """What a plain function must not raise through an event loop."""
 
 CORE = "relay.core"
 """Whose fault it is when it is no plugin's."""
 
 T = TypeVar("T")
+_NO_ANSWER = msgspec.Raw(b"null")
 
-_current: ContextVar[Round] = ContextVar("relay_round")
+current_round: ContextVar[Round] = ContextVar("relay_round")
 
 
 class Failure(Struct):
@@ -59,8 +59,8 @@ class WrongAnswer(Exception):
 class Question:
     """What one hook may answer: the type, and what must hold beyond it.
 
-    `check` raises ValueError or a RelayError. `many` tells a hook that collects every answer from
-    one that stops at the first.
+    `check` gets the answer and the hook's arguments, and raises ValueError or a RelayError. `many`
+    tells a hook that collects every answer from one that stops at the first.
     """
 
     def __init__(
@@ -76,14 +76,14 @@ class Question:
         self.check = check
         self.many = many
 
-    def checked(self, plugin: str, answer: object) -> object:
+    def checked(self, plugin: str, answer: object, arguments: Mapping[str, object]) -> object:
         """Give the answer as the type that it must have; WrongAnswer otherwise."""
         if plugin.startswith(BUILT_IN_PREFIX) and isinstance(answer, self.kind):
             return answer
         try:
             value = self._typed(answer)
             if self.check is not None:
-                self.check(value)
+                self.check(value, arguments)
         except (ValueError, RelayError, msgspec.MsgspecError) as error:
             raise WrongAnswer(f"wrong answer: {error}") from error
         return value
@@ -99,22 +99,38 @@ class Question:
 class Round:
     """One call of a hook: who is being asked now, who answered what, and who raised."""
 
-    __slots__ = ("answers", "culprit", "error", "question", "running")
+    running: str | None = None
+    culprit: str | None = None
+    error: BaseException | None = None
+    arguments: Mapping[str, object] = {}
 
     def __init__(self, question: Question) -> None:
         self.question = question
         self.answers: list[tuple[str, object]] = []
-        self.running: str | None = None
-        self.culprit: str | None = None
-        self.error: BaseException | None = None
 
     def run(self, caller: pluggy.HookCaller, arguments: Mapping[str, object]) -> object:
         """Call the hook; what an implementation raises is raised, and `culprit` names it."""
-        token = _current.set(self)
+        self.arguments = arguments
+        token = current_round.set(self)
         try:
             return caller(**arguments)
         finally:
-            _current.reset(token)
+            current_round.reset(token)
+
+    def run_plain(
+        self, implementations: Sequence[pluggy.HookImpl], arguments: Mapping[str, object]
+    ) -> object:
+        """Do the same without pluggy's machinery, for implementations that are no wrappers."""
+        self.arguments = arguments
+        answers: list[object] = []
+        for each in implementations:
+            given = [arguments[name] for name in each.argnames]
+            answer = self.ask(each.plugin_name, each.function, given)
+            if answer is not None:
+                if not self.question.many:
+                    return answer
+                answers.append(answer)
+        return answers if self.question.many else None
 
     def failure(self, error: Exception, agent_id: AgentId | None) -> Failure:
         """Name the plugin that raised this error."""
@@ -141,18 +157,16 @@ class Round:
 
     def decisions(self, chosen: object) -> list[Decision]:
         """Give the trace of this round; the last answer that is the chosen object is marked."""
-        found = [
-            index
-            for index, (_, value) in enumerate(self.answers)
-            if value is chosen and value is not None
-        ]
-        last = found[-1] if found else -1
-        return [
-            Decision(
-                hook=self.question.hook, plugin=plugin, answer=as_json(value), chosen=index == last
+        trace: list[Decision] = []
+        for plugin, value in reversed(self.answers):
+            found = value is not None and value is chosen
+            chosen = None if found else chosen
+            answer = _NO_ANSWER if value is None else as_json(value)
+            trace.append(
+                Decision(hook=self.question.hook, plugin=plugin, answer=answer, chosen=found)
             )
-            for index, (plugin, value) in enumerate(self.answers)
-        ]
+        trace.reverse()
+        return trace
 
     # --- for the recorders -------------------------------------------------------------------
 
@@ -164,8 +178,8 @@ class Round:
         try:
             answer = function(*arguments)
             if answer is not None:
-                answer = self.question.checked(plugin, answer)
-        except _SIGNALS as error:
+                answer = self.question.checked(plugin, answer, self.arguments)
+        except SIGNALS as error:
             raise self.blame(plugin, RuntimeError(f"it raised {type(error).__name__}")) from error
         except Exception as error:
             self.blame(plugin, error)
@@ -189,7 +203,7 @@ class Round:
     def _replaced(self, plugin: str, received: object, answer: object) -> object:
         if answer is None or answer is received or any(answer is one for _, one in self.answers):
             return answer
-        value = self.question.checked(plugin, answer)
+        value = self.question.checked(plugin, answer, self.arguments)
         self.answers.append((plugin, value))
         return value
 
@@ -201,71 +215,18 @@ class Round:
         return error
 
 
-def recorded(implementation: pluggy.HookImpl) -> Callable[..., object]:
-    """Wrap one implementation of a decision hook so that the current round sees what it does."""
-    if implementation.wrapper:
-        return _recorded_wrapper(implementation)
-    plugin = implementation.plugin_name
-    function = implementation.function
-
-    @functools.wraps(function)
-    def recorder(*arguments: object) -> object:
-        return _current.get().ask(plugin, function, arguments)
-
-    return recorder
-
-
-def _recorded_wrapper(implementation: pluggy.HookImpl) -> Callable[..., object]:
-    plugin = implementation.plugin_name
-    function = cast("Callable[..., Generator[None, object, object]]", implementation.function)
-
-    @functools.wraps(function)
-    def recorder(*arguments: object) -> Generator[None, object, object]:
-        now = _current.get()
-        wrapper = function(*arguments)
-        _step(now, plugin, lambda: next(wrapper), first=True)
-        received: object = None
-        try:
-            received = yield
-        except Exception as error:  # noqa: BLE001 - an inner one's; the wrapper may mend it
-            inner = error
-            answer = _step(now, plugin, lambda: wrapper.throw(inner))
-        else:
-            answer = _step(now, plugin, lambda: wrapper.send(received))
-        finally:
-            wrapper.close()
-        return now.wrap(plugin, received, answer)
-
-    return recorder
-
-
-def _step(now: Round, plugin: str, advance: Callable[[], None], *, first: bool = False) -> object:
-    """Let a wrapper run up to its yield, or from there to its end."""
-    now.running = plugin
-    try:
-        advance()
-    except StopIteration as end:
-        if first:
-            raise now.blame(plugin, RuntimeError("a wrapper must yield once")) from end
-        now.running = None
-        return cast("object", end.value)
-    except (SystemExit, asyncio.CancelledError) as error:
-        raise now.blame(plugin, RuntimeError(f"it raised {type(error).__name__}")) from error
-    except Exception as error:
-        now.blame(plugin, error)
-        raise
-    now.running = None
-    if not first:
-        raise now.blame(plugin, RuntimeError("a wrapper must yield once"))
-    return None
+class _PromptSize(Struct):
+    messages: list[MessageId]
+    characters: int
 
 
 def as_json(answer: object) -> msgspec.Raw:
-    """Give an answer as JSON for a trace, a prompt as its ids and sizes."""
+    """Give an answer as JSON for a trace, a prompt as its ids and size."""
     if isinstance(answer, Prompt):
-        size = sum(len(part.body) for part in answer.parts)
-        shown = [part.message_id for part in answer.parts]
-        answer = {"messages": shown, "header": answer.header, "footer": answer.footer, "body": size}
+        answer = _PromptSize(
+            messages=[part.message_id for part in answer.parts],
+            characters=sum([len(part.body) for part in answer.parts]),
+        )
     return msgspec.Raw(msgspec.json.encode(answer))
 
 

@@ -21,15 +21,16 @@ from typing import cast
 import msgspec
 import pluggy
 
-from relay_core.answers import Failure, Question, Round, recorded
-from relay_core.discovery import BUILT_IN_PREFIX, PluginReport, PluginState, new_manager
+from relay_core.answers import Failure, Question, Round
+from relay_core.discovery import BUILT_IN_PREFIX, PluginReport, PluginState
 from relay_core.errors import PluginConflict, PluginError, RelayError
 from relay_core.events import RelayEvent
 from relay_core.fence import fence
-from relay_core.hookspecs import DECISION_HOOKS, HOOK_NAMES, PROJECT
+from relay_core.hookspecs import DECISION_HOOKS, HOOK_NAMES
 from relay_core.messages import AgentId, Message, Prompt
 from relay_core.plans import Decision, DeliveryPlan, Ruling, Verdict
 from relay_core.ports import AdapterRegistrar, Relay
+from relay_core.recorders import caller_of, plain_built_ins, with_recorders
 from relay_core.sessions import Environment, Registration, RegistrationPatch, Session
 from relay_core.workers import CallAbandoned, Runner, WorkerThread
 
@@ -44,11 +45,29 @@ _DEFAULTS = {
     "format_prompt": "relay.prompt",
     "format_context": "relay.prompt",
 }
+
+
+def _check_plan(plan: DeliveryPlan, arguments: Mapping[str, object]) -> None:
+    shown = len(cast("Sequence[Message]", arguments["messages"]))
+    if plan.take is not None and not 1 <= plan.take <= shown:
+        raise ValueError(f"take={plan.take} of {shown} messages")
+
+
+def _check_prompt(prompt: Prompt, arguments: Mapping[str, object]) -> None:
+    wanted = [message.id for message in cast("Sequence[Message]", arguments["messages"])]
+    shown = [part.message_id for part in prompt.parts]
+    if shown != wanted:
+        raise ValueError(f"it shows the messages {shown}, asked for were {wanted}")
+    fence(prompt, "0" * 32)  # refuses a header name that cannot stand there
+
+
 _STRICTNESS = {ruling: place for place, ruling in enumerate(Ruling)}
 _REGISTER = Question("on_register", RegistrationPatch, many=True)
 _MESSAGE = Question("on_message", Verdict, many=True)
 _CLAIM = Question("on_claim", bool, many=True)
 _DELIVER = Verdict.deliver()
+_CHOOSE = Question("choose_delivery", DeliveryPlan, _check_plan)
+_PROMPT = Question("format_prompt", Prompt, _check_prompt)
 _CONTEXT = Question("format_context", str)
 
 Trace = tuple[Decision, ...]
@@ -71,7 +90,7 @@ class Hooks:
         runner: Runner | None = None,
         failed: Callable[[Failure], None] | None = None,
     ) -> None:
-        self._manager = _with_recorders(manager)
+        self._manager = with_recorders(manager)
         self._reports = {report.name: report for report in reports}
         self._strict = strict
         self._run: Runner = runner or WorkerThread()
@@ -80,6 +99,7 @@ class Hooks:
         self._callers: dict[tuple[str, frozenset[str]], pluggy.HookCaller] = {}
         self._foreign = self._asked_in_thread()
         self._implementers = {hook: self._names(hook) for hook in HOOK_NAMES}
+        self._plain = plain_built_ins(manager)
 
     def reports(self) -> tuple[PluginReport, ...]:
         """Tell what became of each installed plugin, up to now."""
@@ -120,15 +140,9 @@ class Hooks:
         self, messages: Sequence[Message], session: Session
     ) -> tuple[DeliveryPlan, Trace]:
         """Ask how the messages enter the session; PluginError when nobody answers."""
-
-        def check(plan: DeliveryPlan) -> None:
-            if plan.take is not None and not 1 <= plan.take <= len(messages):
-                raise ValueError(f"take={plan.take} of {len(messages)} messages")
-
-        question = Question("choose_delivery", DeliveryPlan, check)
         arguments = {"messages": tuple(messages), "session": session}
-        result, last, failures = await self._ask(question, arguments, session.id)
-        plan = cast("DeliveryPlan", _answered(question, result))
+        result, last, failures = await self._ask(_CHOOSE, arguments, session.id)
+        plan = cast("DeliveryPlan", _answered(_CHOOSE, result))
         return plan, (*failures, *last.decisions(plan))
 
     async def format_prompt(
@@ -138,18 +152,9 @@ class Hooks:
 
         A prompt that leaves a message out, shows another or breaks their order is a wrong answer.
         """
-        wanted = [message.id for message in messages]
-
-        def check(prompt: Prompt) -> None:
-            shown = [part.message_id for part in prompt.parts]
-            if shown != wanted:
-                raise ValueError(f"it shows the messages {shown}, asked for were {wanted}")
-            fence(prompt, "0" * 32)  # refuses a header name that cannot stand there
-
-        question = Question("format_prompt", Prompt, check)
         arguments = {"messages": tuple(messages), "session": session, "plan": plan}
-        result, last, failures = await self._ask(question, arguments, session.id)
-        prompt = cast("Prompt", _answered(question, result))
+        result, last, failures = await self._ask(_PROMPT, arguments, session.id)
+        prompt = cast("Prompt", _answered(_PROMPT, result))
         return prompt, (*failures, *last.decisions(prompt))
 
     async def format_context(self, session: Session) -> tuple[str, Trace]:
@@ -288,9 +293,14 @@ class Hooks:
         while True:
             now = Round(question)
             cause: Exception
-            call = functools.partial(now.run, self._without(hook, left_out), arguments)
             try:
-                result = await self._run(call, limit_s) if hook in self._foreign else call()
+                if hook in self._foreign:
+                    call = functools.partial(now.run, self._without(hook, left_out), arguments)
+                    result = await self._run(call, limit_s)
+                elif hook in self._plain:
+                    result = now.run_plain(self._plain[hook], arguments)
+                else:
+                    result = now.run(self._without(hook, left_out), arguments)
             except CallAbandoned as error:
                 failure, cause = now.hung(limit_s, agent_id), error
             except Exception as error:  # noqa: BLE001 - a third party's decision may raise anything
@@ -330,7 +340,7 @@ class Hooks:
 
     def _names(self, hook: str) -> tuple[str, ...]:
         """The plugins that implement a hook, the one asked first in front."""
-        caller = _caller(self._manager, hook)
+        caller = caller_of(self._manager, hook)
         return tuple(each.plugin_name for each in reversed(caller.get_hookimpls()))
 
     def _asked_in_thread(self) -> frozenset[str]:
@@ -353,42 +363,6 @@ class Hooks:
 
     def _only(self, name: str, hook: str) -> pluggy.HookCaller:
         return self._without(hook, frozenset(self._implementers[hook]) - {name})
-
-
-class _Recorded:
-    """A plugin whose decisions pass through a recorder."""
-
-    def __init__(self, implementations: Iterable[tuple[str, pluggy.HookImpl]]) -> None:
-        marker = pluggy.HookimplMarker(PROJECT)
-        for hook, each in implementations:
-            function = recorded(each) if hook in DECISION_HOOKS else each.function
-            mark = marker(
-                wrapper=each.wrapper,
-                tryfirst=each.tryfirst,
-                trylast=each.trylast,
-                specname=hook,
-            )
-            setattr(self, hook, mark(function))
-
-
-def _with_recorders(manager: pluggy.PluginManager) -> pluggy.PluginManager:
-    """Give a manager with the same plugins in the same order, each decision recorded."""
-    copy = new_manager()
-    for name, plugin in manager.list_name_plugin():
-        callers = manager.get_hookcallers(plugin) if plugin is not None else None
-        own = [
-            (caller.name, each)
-            for caller in callers or ()
-            for each in caller.get_hookimpls()
-            if each.plugin is plugin and caller.name in HOOK_NAMES
-        ]
-        if own:
-            copy.register(_Recorded(own), name)
-    return copy
-
-
-def _caller(manager: pluggy.PluginManager, hook: str) -> pluggy.HookCaller:
-    return cast("pluggy.HookCaller", getattr(manager.hook, hook))
 
 
 # --- small things ----------------------------------------------------------------------------

@@ -1,0 +1,121 @@
+"""Plugins as the hooks call them: each implementation of a decision runs inside a recorder."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable, Generator, Iterable
+from typing import cast
+
+import pluggy
+
+from relay_core.answers import Round, current_round
+from relay_core.discovery import BUILT_IN_PREFIX, new_manager
+from relay_core.hookspecs import DECISION_HOOKS, HOOK_NAMES, PROJECT
+
+
+class _Recorded:
+    """A plugin whose decisions pass through a recorder."""
+
+    def __init__(self, implementations: Iterable[tuple[str, pluggy.HookImpl]]) -> None:
+        marker = pluggy.HookimplMarker(PROJECT)
+        for hook, each in implementations:
+            function = _recorded(each) if hook in DECISION_HOOKS else each.function
+            mark = marker(
+                wrapper=each.wrapper,
+                tryfirst=each.tryfirst,
+                trylast=each.trylast,
+                specname=hook,
+            )
+            setattr(self, hook, mark(function))
+
+
+def with_recorders(manager: pluggy.PluginManager) -> pluggy.PluginManager:
+    """Give a manager with the same plugins in the same order, each decision recorded."""
+    copy = new_manager()
+    for name, plugin in manager.list_name_plugin():
+        callers = manager.get_hookcallers(plugin) if plugin is not None else None
+        own = [
+            (caller.name, each)
+            for caller in callers or ()
+            for each in caller.get_hookimpls()
+            if each.plugin is plugin and caller.name in HOOK_NAMES
+        ]
+        if own:
+            copy.register(_Recorded(own), name)
+    return copy
+
+
+def plain_built_ins(manager: pluggy.PluginManager) -> dict[str, tuple[pluggy.HookImpl, ...]]:
+    """The implementations of hooks that only built-in plugins answer, and none wraps."""
+    found = {
+        hook: tuple(reversed(caller_of(manager, hook).get_hookimpls())) for hook in DECISION_HOOKS
+    }
+    return {
+        hook: own
+        for hook, own in found.items()
+        if all(each.plugin_name.startswith(BUILT_IN_PREFIX) and not each.wrapper for each in own)
+    }
+
+
+def caller_of(manager: pluggy.PluginManager, hook: str) -> pluggy.HookCaller:
+    return cast("pluggy.HookCaller", getattr(manager.hook, hook))
+
+
+def _recorded(implementation: pluggy.HookImpl) -> Callable[..., object]:
+    """Wrap one implementation of a decision hook so that the current round sees what it does."""
+    if implementation.wrapper:
+        return _recorded_wrapper(implementation)
+    plugin = implementation.plugin_name
+    function = implementation.function
+
+    @functools.wraps(function)
+    def recorder(*arguments: object) -> object:
+        return current_round.get().ask(plugin, function, arguments)
+
+    return recorder
+
+
+def _recorded_wrapper(implementation: pluggy.HookImpl) -> Callable[..., object]:
+    plugin = implementation.plugin_name
+    function = cast("Callable[..., Generator[None, object, object]]", implementation.function)
+
+    @functools.wraps(function)
+    def recorder(*arguments: object) -> Generator[None, object, object]:
+        now = current_round.get()
+        wrapper = function(*arguments)
+        _step(now, plugin, lambda: next(wrapper), first=True)
+        received: object = None
+        try:
+            received = yield
+        except Exception as error:  # noqa: BLE001 - an inner one's; the wrapper may mend it
+            inner = error
+            answer = _step(now, plugin, lambda: wrapper.throw(inner))
+        else:
+            answer = _step(now, plugin, lambda: wrapper.send(received))
+        finally:
+            wrapper.close()
+        return now.wrap(plugin, received, answer)
+
+    return recorder
+
+
+def _step(now: Round, plugin: str, advance: Callable[[], None], *, first: bool = False) -> object:
+    """Let a wrapper run up to its yield, or from there to its end."""
+    now.running = plugin
+    try:
+        advance()
+    except StopIteration as end:
+        if first:
+            raise now.blame(plugin, RuntimeError("a wrapper must yield once")) from end
+        now.running = None
+        return cast("object", end.value)
+    except (SystemExit, asyncio.CancelledError) as error:
+        raise now.blame(plugin, RuntimeError(f"it raised {type(error).__name__}")) from error
+    except Exception as error:
+        now.blame(plugin, error)
+        raise
+    now.running = None
+    if not first:
+        raise now.blame(plugin, RuntimeError("a wrapper must yield once"))
+    return None
