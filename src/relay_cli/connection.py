@@ -8,7 +8,7 @@ knows it.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
@@ -54,7 +54,7 @@ def look_around() -> Here:
 
 
 @asynccontextmanager
-async def open_hub(url: str | None = None) -> AsyncIterator[HubClient]:
+async def open_hub(url: str | None = None) -> AsyncGenerator[HubClient]:
     """Open a client of the hub that has proved itself."""
     here = look_around()
     place = await find_hub(here, url)

@@ -13,60 +13,34 @@ from relay_cli.output import Output
 F = TypeVar("F", bound=Callable[..., Any])
 
 _MESSAGE_ID = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
+_SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?", re.ASCII)
+_PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 _LARGEST_ID = 2**63 - 1
+LONGEST_WAIT_S = 86_400
 LARGEST_PORT = 65535
 
 
-class MessageIdType(click.ParamType):
-    """A message's number: digits, nothing else."""
-
-    name = "id"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int:
-        if isinstance(value, int):
-            return value
-        text = str(value)
-        if not _MESSAGE_ID.fullmatch(text) or int(text) > _LARGEST_ID:
-            self.fail(f"{text!r} is no message number", param, ctx)
-        return int(text)
+def message_number(text: str) -> int:
+    """Read a message's number: digits, nothing else."""
+    if not _MESSAGE_ID.fullmatch(text) or int(text) > _LARGEST_ID:
+        raise click.BadParameter(f"{text!r} is no message number")
+    return int(text)
 
 
-class SecondsType(click.ParamType):
-    """A number of seconds above zero, at most a day."""
-
-    name = "seconds"
-    most = 86_400
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        text = str(value)
-        if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,3})?", text, re.ASCII):
-            self.fail(f"{text!r} is no number of seconds", param, ctx)
-        if not 0 < float(text) <= self.most:
-            self.fail(f"{text!r} is not above 0 and at most {self.most}", param, ctx)
-        return float(text)
+def seconds(text: str) -> float:
+    """Read a number of seconds above zero, at most a day."""
+    if not _SECONDS.fullmatch(text) or not 0 < float(text) <= LONGEST_WAIT_S:
+        raise click.BadParameter(
+            f"{text!r} is no number of seconds above 0 and at most {LONGEST_WAIT_S}"
+        )
+    return float(text)
 
 
-class PortType(click.ParamType):
-    """A TCP port; 0 takes a free one."""
-
-    name = "port"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int:
-        text = str(value)
-        if not re.fullmatch(r"[0-9]{1,5}", text, re.ASCII) or int(text) > LARGEST_PORT:
-            self.fail(f"{text!r} is no port from 0 (a free one) to {LARGEST_PORT}", param, ctx)
-        return int(text)
-
-
-MESSAGE_ID = MessageIdType()
-SECONDS = SecondsType()
-PORT = PortType()
+def port_number(text: str) -> int:
+    """Read a TCP port; 0 takes a free one."""
+    if not _PORT.fullmatch(text) or int(text) > LARGEST_PORT:
+        raise click.BadParameter(f"{text!r} is no port from 0 (a free one) to {LARGEST_PORT}")
+    return int(text)
 
 
 def json_option(function: F) -> F:

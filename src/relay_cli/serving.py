@@ -7,7 +7,7 @@ import logging
 import os
 import platform
 import signal
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
@@ -143,7 +143,7 @@ def _stop_on_signals(host: Host) -> None:
 
 
 @asynccontextmanager
-async def _hub(here: Here, environ: Mapping[str, str], port: int | None) -> AsyncIterator[_Hub]:
+async def _hub(here: Here, environ: Mapping[str, str], port: int | None) -> AsyncGenerator[_Hub]:
     """Use the hub that the settings name, where it answers; else run one here."""
     named = here.settings.hub.url
     if named is not None:

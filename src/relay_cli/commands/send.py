@@ -9,7 +9,7 @@ import time
 import click
 
 from relay_cli.connection import open_hub
-from relay_cli.options import MESSAGE_ID, SECONDS, json_option, url_option
+from relay_cli.options import json_option, message_number, seconds, url_option
 from relay_cli.output import Output
 from relay_cli.problems import Failed, TimedOut, Usage
 from relay_core.delivery import CLAIMED_BY_OTHER
@@ -46,10 +46,10 @@ _ENDED_OTHERWISE = frozenset(
 @click.option("--from", "sender", metavar="AGENT", help="Send as this agent. Default: operator.")
 @click.option("--subject", metavar="TEXT", help="One line that says what it is about.")
 @click.option("--channel", metavar="NAME", help="Only recipients that subscribe to it get it.")
-@click.option("--reply-to", type=MESSAGE_ID, metavar="ID", help="The message that this answers.")
+@click.option("--reply-to", type=message_number, metavar="ID", help="The message it answers.")
 @click.option("--claimable", is_flag=True, help="Work for one: the first recipient to claim it.")
 @click.option("--urgent", is_flag=True, help="Ask to interrupt, where the recipient allows it.")
-@click.option("--wait", type=SECONDS, metavar="SECONDS", help="Wait until it is delivered.")
+@click.option("--wait", type=seconds, metavar="seconds", help="Wait until it is delivered.")
 @url_option
 @json_option
 def command(

@@ -8,7 +8,7 @@ import time
 import click
 
 from relay_cli.connection import ask_host, open_hub
-from relay_cli.options import MESSAGE_ID, json_option, url_option
+from relay_cli.options import json_option, message_number, url_option
 from relay_cli.output import Output
 from relay_cli.view import NOTHING, ago
 from relay_core.host import DecisionList, DecisionsRequest
@@ -31,7 +31,7 @@ class ExplainedMessage(MessageView):
     delivers it on this machine is asked for that.
     """,
 )
-@click.argument("message_id", metavar="ID", type=MESSAGE_ID)
+@click.argument("message_id", metavar="ID", type=message_number)
 @click.option("--why", is_flag=True, help="Show every plugin's answer, and the chosen one.")
 @url_option
 @json_option

@@ -9,7 +9,7 @@ import click
 
 from relay_cli.connection import Here, look_around
 from relay_cli.lifecycle import Running, find_running, start_detached, stop_running
-from relay_cli.options import PORT, json_option
+from relay_cli.options import json_option, port_number
 from relay_cli.output import Output
 from relay_core.discovery import PluginState
 from relay_core.messages import Struct
@@ -42,7 +42,12 @@ class UpReport(Struct):
     its sessions over first.
     """,
 )
-@click.option("--port", type=PORT, help="The hub's port; 0 takes a free one. Default: 4850.")
+@click.option(
+    "--port",
+    type=port_number,
+    metavar="PORT",
+    help="The hub's port; 0 takes a free one. Default: 4850.",
+)
 @click.option("--detach", is_flag=True, help="Run in the background; return when it is ready.")
 @json_option
 def command(port: int | None, detach: bool, output: Output) -> None:

@@ -24,10 +24,11 @@ T = TypeVar("T")
 
 COMMAND_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0
+LONGEST_FOLDER = 60
 # What the programs need of the caller's environment; nothing of the caller's relay or Codex.
 PASSED = (
     "AGENT_RELAY_DEBUG", "AGENT_RELAY_FAILPOINT", "AGENT_RELAY_FAILPOINT_LOG", "AGENT_RELAY_TEST",
-    "LANG", "LC_ALL", "PATH", "PYTHONPATH", "TERM", "TMPDIR", "USER",
+    "LANG", "LC_ALL", "PATH", "PYTHONPATH", "TERM", "USER",
 )  # fmt: skip
 
 
@@ -43,16 +44,17 @@ class Stage:
 
     def __init__(self, environ: Mapping[str, str], *, keep: bool = False) -> None:
         self._keep = keep
-        # Short, because a unix socket's path holds 107 bytes.
-        self.root = Path(tempfile.mkdtemp(prefix="agent-relay-demo-", dir="/tmp"))
+        self.root = Path(tempfile.mkdtemp(prefix="agent-relay-demo-", dir=_folder_for_sockets()))
         self.home = self.root / "home"
         self.codex_home = self.root / "codex"
         self.project = self.home / "project"
         self.project.mkdir(parents=True)
+        (self.root / "tmp").mkdir()
         self.environ = {name: environ[name] for name in PASSED if name in environ} | {
             "HOME": str(self.home),
             "AGENT_RELAY_HOME": str(self.root / "relay"),
             "CODEX_HOME": str(self.codex_home),
+            "TMPDIR": str(self.root / "tmp"),
         }
         self.environ.setdefault("PATH", os.defpath)
         self._background: list[asyncio.subprocess.Process] = []
@@ -136,6 +138,12 @@ class Stage:
             return msgspec.json.decode(line, type=kind)
         except msgspec.DecodeError:
             raise _failure(f"{program} {arguments[0]}", line, log.read_bytes()) from None
+
+
+def _folder_for_sockets() -> str:
+    """The folder for temporary files, or a shorter one: a unix socket's path holds 107 bytes."""
+    usual = tempfile.gettempdir()
+    return usual if len(os.fsencode(usual)) <= LONGEST_FOLDER else "/tmp"  # noqa: S108
 
 
 def _command(program: str) -> list[str]:

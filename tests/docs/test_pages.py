@@ -1,0 +1,64 @@
+"""Every example on every page works as it stands there."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pages import Shell, examples, matches
+from user_commands import PROGRAMS, Relay
+
+DOCS = Path(__file__).parents[2] / "docs"
+WITH_CODEX = "needs a running Codex app-server"
+PAGES = sorted(
+    page.relative_to(DOCS)
+    for folder in ("tutorial", "how-to")
+    for page in (DOCS / folder).glob("*.md")
+)
+PLAIN = [page for page in PAGES if WITH_CODEX not in (DOCS / page).read_text()]
+CODEX = [page for page in PAGES if WITH_CODEX in (DOCS / page).read_text()]
+
+
+@pytest.mark.parametrize("page", PLAIN, ids=str)
+def test_the_examples_of_a_page_work(user: Relay, page: Path):
+    _try(user, page)
+
+
+@pytest.mark.codex
+@pytest.mark.parametrize("page", CODEX, ids=str)
+async def test_the_examples_of_a_page_work_with_codex(
+    user: Relay, page: Path, codex_server: Any, workplace: Any
+):
+    async with codex_server.client() as codex:
+        thread = await codex.start_thread(workplace.project)
+        user.environ |= {"APP_SERVER": codex_server.address, "THREAD": thread}
+        await _in_thread(user, page)
+
+
+@pytest.fixture
+def user(short_path: Path) -> Iterator[Relay]:
+    """A user with the programs on PATH."""
+    relay = Relay(short_path / "home")
+    relay.environ["PATH"] = f"{PROGRAMS}{os.pathsep}{relay.environ['PATH']}"
+    relay.was_up = True
+    yield relay
+    relay.end()
+
+
+def _try(user: Relay, page: Path) -> None:
+    shell = Shell(user.environ, user.home)
+    for example in examples(DOCS / page):
+        if example.file is not None:
+            shell.write(example)
+            continue
+        printed = shell(example)
+        where = f"{page}:{example.line}: {example.command}"
+        assert matches(example.expected, printed), f"{where}\n{printed}"
+
+
+async def _in_thread(user: Relay, page: Path) -> None:
+    import asyncio
+
+    await asyncio.to_thread(_try, user, page)
