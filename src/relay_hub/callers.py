@@ -6,11 +6,27 @@ from relay_core.errors import HubRefused
 from relay_core.messages import AgentId, Credential, Struct
 
 
+class Once(Struct):
+    """An idempotency key: the request must have its effect once.
+
+    It belongs to a caller (`scope`) and a route; `asked` is the hash of the body.
+    """
+
+    scope: str
+    route: str
+    key: str
+    asked: bytes
+
+
 class Caller(Struct):
-    """The bearer of a token: the user, who may act as any agent, or one agent."""
+    """The bearer of a token: the user, who may act as any agent, or one agent.
+
+    `once` is there for a request that came with an idempotency key.
+    """
 
     credential: Credential
     agent_id: AgentId | None = None
+    once: Once | None = None
 
     @property
     def scope(self) -> str:

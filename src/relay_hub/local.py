@@ -41,51 +41,51 @@ class LocalHub:
         self._caller = caller
 
     async def register(self, request: RegisterRequest) -> Agent:
-        return (await self._service.register(request, self._caller)).agent
+        return (await self._service.agents.register(request, self._caller)).agent
 
     async def heartbeat(self, agent_id: AgentId, request: HeartbeatRequest) -> None:
-        await self._service.heartbeat(agent_id, request, self._caller)
+        await self._service.agents.heartbeat(agent_id, request, self._caller)
 
     async def set_status(self, fence: Fence, status: str) -> None:
         request = StatusRequest(status=status, instance_id=fence.instance_id, epoch=fence.epoch)
-        await self._service.set_status(fence.agent_id, request, self._caller)
+        await self._service.agents.set_status(fence.agent_id, request, self._caller)
 
     async def set_ready(self, fence: Fence, ready: bool) -> None:  # noqa: FBT001 - the port's shape
         request = ReadyRequest(ready=ready, instance_id=fence.instance_id, epoch=fence.epoch)
-        await self._service.set_ready(fence.agent_id, request, self._caller)
+        await self._service.agents.set_ready(fence.agent_id, request, self._caller)
 
     async def offers(self, fence: Fence) -> tuple[Offer, ...]:
-        found = await self._service.offers(
+        found = await self._service.deliveries.offers(
             fence.agent_id, self._caller, instance_id=fence.instance_id, epoch=fence.epoch
         )
         return found.offers
 
     async def record_attempt(self, request: AttemptRequest) -> Attempt:
-        return await self._service.record_attempt(request, self._caller)
+        return await self._service.deliveries.record_attempt(request, self._caller)
 
     async def report_outcome(self, attempt_id: AttemptId, outcome: Outcome) -> None:
-        await self._service.report_outcome(attempt_id, outcome, self._caller)
+        await self._service.deliveries.report_outcome(attempt_id, outcome, self._caller)
 
     async def report_turn(self, attempt_id: AttemptId, report: TurnReport) -> None:
-        await self._service.report_turn(attempt_id, report, self._caller)
+        await self._service.deliveries.report_turn(attempt_id, report, self._caller)
 
     async def give_verdict(self, delivery_id: DeliveryId, verdict: VerdictRequest) -> None:
-        await self._service.give_verdict(delivery_id, verdict, self._caller)
+        await self._service.deliveries.give_verdict(delivery_id, verdict, self._caller)
 
     async def annotate(
         self, delivery_id: DeliveryId, fence: Fence, annotations: Mapping[str, msgspec.Raw]
     ) -> None:
         del fence  # as on the wire
-        await self._service.annotate(delivery_id, annotations, self._caller)
+        await self._service.deliveries.annotate(delivery_id, annotations, self._caller)
 
     async def claim(self, message_id: MessageId, request: ClaimRequest) -> Claim:
-        return await self._service.claim(message_id, request, self._caller)
+        return await self._service.claims.take(message_id, request, self._caller)
 
     async def renew(self, message_id: MessageId, request: ClaimRequest) -> Claim:
-        return await self._service.renew(message_id, request, self._caller)
+        return await self._service.claims.renew(message_id, request, self._caller)
 
     async def send(self, request: SendRequest) -> SendResponse:
-        return await self._service.send(request, self._caller)
+        return await self._service.messages.send(request, self._caller)
 
     async def open_stream(self) -> LocalStream:
         """Open a push connection that is a queue."""
@@ -100,7 +100,7 @@ class LocalStream:
         self._frames: deque[StreamFrame] = deque()
         self._wake = asyncio.Event()
         self._closed = False
-        self._subscription = service.open_stream(caller, self._take)
+        self._subscription = service.listening.open(caller, self._take)
 
     def _take(self, frame: StreamFrame) -> None:
         if len(self._frames) < MOST_FRAMES:
@@ -110,7 +110,7 @@ class LocalStream:
         self._wake.set()
 
     async def serve(self, agents: tuple[Served, ...]) -> None:
-        await self._service.serve(self._subscription, agents)
+        await self._service.listening.serve(self._subscription, agents)
 
     async def frames(self) -> AsyncIterator[StreamFrame]:
         while True:
@@ -125,4 +125,4 @@ class LocalStream:
         if not self._closed:
             self._closed = True
             self._wake.set()
-            await self._service.close_stream(self._subscription)
+            await self._service.listening.close(self._subscription)

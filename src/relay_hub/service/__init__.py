@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from relay_hub.service.hub import HubService, Registered
-from relay_hub.service.once import Once, once
+from relay_hub.service.agent_calls import Registered
+from relay_hub.service.hub import HubService
+from relay_hub.service.once import once
 
-__all__ = ["HubService", "Once", "Registered", "once"]
+__all__ = ["HubService", "Registered", "once"]

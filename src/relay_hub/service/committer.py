@@ -8,10 +8,11 @@ from typing import TypeVar
 
 from relay_core.errors import HubRefused
 from relay_core.ports import Clock, Random
+from relay_hub.callers import USER, Caller, Once
 from relay_hub.limits import Limits
 from relay_hub.service import claims
 from relay_hub.service.changes import Changes
-from relay_hub.service.once import Once, answer_once
+from relay_hub.service.once import answer_once
 from relay_hub.store import Reads, Store, StoreError, StoreFull, Transaction
 from relay_hub.streams import Streams
 
@@ -36,11 +37,15 @@ class Committer:
     async def change(
         self,
         work: Callable[[Transaction, Changes], Awaitable[T]],
-        *,
-        once: Once | None = None,
         kind: type[T] | None = None,
+        caller: Caller = USER,
     ) -> T:
-        """Commit one unit of work, then publish; with `once`, at most once for its key."""
+        """Commit one unit of work, then publish.
+
+        With an idempotency key of the caller's, at most once for that key; `kind` is what its
+        answer is read back as.
+        """
+        once = caller.once
         changes = Changes(self._clock.now_ms(), self._random.random, self._limits)
 
         async def unit(tx: Transaction) -> T:

@@ -14,7 +14,7 @@ from typing import TypeVar
 import msgspec
 
 from relay_core.errors import HubRefused
-from relay_core.messages import Struct
+from relay_hub.callers import Caller, Once
 from relay_hub.store import Transaction
 from relay_hub.store.rows import AnswerRow
 
@@ -22,22 +22,13 @@ T = TypeVar("T")
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
-class Once(Struct):
-    """A request that must have its effect once: whose key, on which route, for which body."""
-
-    scope: str
-    route: str
-    key: str
-    asked: bytes
-
-
-def once(scope: str, route: str, key: str, body: bytes) -> Once:
+def once(caller: Caller, route: str, key: str, body: bytes) -> Once:
     """Check an idempotency key; 422 `bad_idempotency_key`."""
     if not _KEY.fullmatch(key):
         raise HubRefused(
             422, "bad_idempotency_key", "Idempotency-Key is 1 to 255 visible ASCII characters"
         )
-    return Once(scope=scope, route=route, key=key, asked=hashlib.sha256(body).digest())
+    return Once(scope=caller.scope, route=route, key=key, asked=hashlib.sha256(body).digest())
 
 
 async def answer_once(

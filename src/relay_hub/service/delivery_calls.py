@@ -1,0 +1,130 @@
+"""What can be asked of the hub about deliveries and attempts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import NoneType
+
+import msgspec
+
+from relay_core.hub_api import (
+    AttemptRequest,
+    OfferList,
+    Outcome,
+    TurnReport,
+    VerdictRequest,
+)
+from relay_core.messages import (
+    AgentId,
+    Attempt,
+    AttemptId,
+    Delivery,
+    DeliveryId,
+    DeliveryState,
+)
+from relay_hub.callers import Caller
+from relay_hub.limits import Limits
+from relay_hub.service import attempts, checks
+from relay_hub.service.changes import Changes
+from relay_hub.service.committer import Committer
+from relay_hub.store import Reads, Transaction
+from relay_hub.store.rows import AttemptRow
+
+
+class DeliveryCalls:
+    """What a host asks for the sessions that it serves."""
+
+    def __init__(self, committer: Committer, limits: Limits) -> None:
+        self._change = committer.change
+        self._look = committer.look
+        self._limits = limits
+
+    async def offers(
+        self,
+        agent_id: AgentId,
+        caller: Caller,
+        *,
+        instance_id: str | None = None,
+        epoch: int | None = None,
+    ) -> OfferList:
+        """List what is open for an agent, oldest first; the epoch is checked where it is given."""
+        caller.must_act_as(agent_id)
+
+        async def work(reads: Reads) -> OfferList:
+            checks.fence(await reads.agent(agent_id), agent_id, instance_id, epoch, required=False)
+            return OfferList(offers=await reads.offers(agent_id, self._limits.offer_bytes))
+
+        return await self._look(work)
+
+    async def history(
+        self, agent_id: AgentId, states: Iterable[DeliveryState], most: int, caller: Caller
+    ) -> OfferList:
+        """List an agent's newest deliveries in some states, oldest first."""
+        caller.must_act_as(agent_id)
+        wanted = tuple(states)
+        found = await self._look(lambda reads: reads.history(agent_id, wanted, most))
+        return OfferList(offers=found)
+
+    async def record_attempt(self, request: AttemptRequest, caller: Caller) -> Attempt:
+        """Store an attempt before it is made."""
+        caller.must_act_as(request.agent_id)
+        attempts.check(request)
+
+        async def work(tx: Transaction, changes: Changes) -> Attempt:
+            return await attempts.record(tx, request, changes)
+
+        return await self._change(work, Attempt, caller)
+
+    async def report_outcome(self, attempt_id: AttemptId, outcome: Outcome, caller: Caller) -> None:
+        """Resolve an attempt."""
+        await self._change(
+            lambda tx, changes: attempts.resolve(tx, attempt_id, outcome, caller, changes),
+            AttemptRow,
+            caller,
+        )
+
+    async def report_turn(self, attempt_id: AttemptId, report: TurnReport, caller: Caller) -> None:
+        """Store how a turn ended."""
+        await self._change(
+            lambda tx, changes: attempts.end_turn(tx, attempt_id, report, caller, changes),
+            AttemptRow,
+            caller,
+        )
+
+    async def give_verdict(
+        self, delivery_id: DeliveryId, verdict: VerdictRequest, caller: Caller
+    ) -> Delivery:
+        """Hold, skip or release a delivery."""
+        return await self._change(
+            lambda tx, changes: attempts.give_verdict(tx, delivery_id, verdict, caller, changes),
+            Delivery,
+            caller,
+        )
+
+    async def annotate(
+        self,
+        delivery_id: DeliveryId,
+        annotations: Mapping[str, msgspec.Raw],
+        caller: Caller,
+    ) -> None:
+        """Attach JSON to a delivery, key by key; `null` takes a key away."""
+        for key, value in annotations.items():
+            if checks.line("an annotation's name", key, most=128) is None:
+                raise checks.refuse("bad_annotation", "an annotation needs a name")
+            if len(bytes(value)) > self._limits.meta_bytes:
+                raise checks.refuse(
+                    "meta_too_large", f"{key!a} is larger than {self._limits.meta_bytes} bytes"
+                )
+        copies = {key: msgspec.Raw(bytes(value)) for key, value in annotations.items()}
+
+        async def work(tx: Transaction, changes: Changes) -> None:
+            delivery = await tx.delivery(delivery_id)
+            if delivery is None or not caller.may_act_as(delivery.agent_id):
+                raise checks.refuse(
+                    "unknown_delivery", f"there is no delivery {delivery_id}", status=404
+                )
+            for key, value in copies.items():
+                await tx.annotate(delivery_id, key, value)
+            changes.has_mail(delivery)
+
+        await self._change(work, NoneType, caller)

@@ -1,0 +1,119 @@
+"""What can be asked of the hub about messages."""
+
+from __future__ import annotations
+
+from relay_core.delivery import MarkedRead
+from relay_core.errors import HubRefused
+from relay_core.hub_api import (
+    MessageView,
+    SendRequest,
+    SendResponse,
+)
+from relay_core.messages import (
+    AgentId,
+    Delivery,
+    DeliveryState,
+    Message,
+    MessageId,
+)
+from relay_hub.callers import Caller
+from relay_hub.limits import Limits
+from relay_hub.service import checks, sending
+from relay_hub.service.changes import Changes, apply
+from relay_hub.service.committer import Committer, no_room
+from relay_hub.service.presence import Presence
+from relay_hub.service.views import joined, view_for
+from relay_hub.store import Reads, Transaction
+
+MOST_LISTED = 500
+
+
+class MessageCalls:
+    """Sending, reading, and what became of what was sent."""
+
+    def __init__(self, committer: Committer, presence: Presence, limits: Limits) -> None:
+        self._change = committer.change
+        self._look = committer.look
+        self._presence = presence
+        self._limits = limits
+        self.full = False
+
+    async def send(self, request: SendRequest, caller: Caller) -> SendResponse:
+        """Take in a message: it is durable when this answers."""
+        if self.full:
+            raise no_room("the store has reached its limit")
+        checked = sending.check(request, caller, self._limits)
+        return await self._change(
+            lambda tx, changes: sending.send(
+                tx, checked, caller, changes, self._presence.is_reachable
+            ),
+            SendResponse,
+            caller,
+        )
+
+    async def one(self, message_id: MessageId, caller: Caller) -> MessageView:
+        """Show a message and where its deliveries stand; to a recipient, its own."""
+
+        async def work(reads: Reads) -> tuple[Message | None, tuple[Delivery, ...]]:
+            return await reads.message(message_id), await reads.deliveries_of(message_id)
+
+        message, deliveries = await self._look(work)
+        view = None if message is None else view_for(message, deliveries, caller)
+        if view is None:
+            raise checks.refuse("unknown_message", f"there is no message {message_id}", status=404)
+        return view
+
+    async def thread(self, message_id: MessageId, caller: Caller) -> tuple[MessageView, ...]:
+        """Show the conversation that a message belongs to, as far as the caller may see it."""
+
+        async def work(reads: Reads) -> tuple[MessageView, ...]:
+            message = await reads.message(message_id)
+            if message is None:
+                return ()
+            root = message.conversation_id or message.id
+            views = [
+                view_for(each, await reads.deliveries_of(each.id), caller)
+                for each in await reads.conversation(root, MOST_LISTED)
+            ]
+            return tuple(view for view in views if view is not None)
+
+        views = await self._look(work)
+        if not views:
+            raise checks.refuse("unknown_message", f"there is no message {message_id}", status=404)
+        return views
+
+    async def inbox(
+        self, agent_id: AgentId, since: MessageId, most: int, caller: Caller
+    ) -> tuple[Message, ...]:
+        """List what an agent may read after a message id, oldest first."""
+        caller.must_act_as(agent_id)
+        return await self._look(lambda reads: reads.messages_for(agent_id, since, most))
+
+    async def latest_id(self) -> int:
+        """The newest message's id; 0 when there is none."""
+        return await self._look(lambda reads: reads.latest_message_id())
+
+    async def mark_read(
+        self, message_id: MessageId, read_by: AgentId, caller: Caller
+    ) -> MessageView:
+        """Note that a recipient has read a message by itself; doing it twice is harmless."""
+        caller.must_act_as(read_by)
+
+        async def work(tx: Transaction, changes: Changes) -> MessageView:
+            message = await tx.message(message_id)
+            delivery = await tx.delivery_for(message_id, read_by)
+            if message is None or delivery is None:
+                raise checks.refuse(
+                    "unknown_message", f"{read_by} has no message {message_id}", status=404
+                )
+            if delivery.state in {DeliveryState.INJECTING, DeliveryState.UNCERTAIN}:
+                raise HubRefused(
+                    409, "attempt_open", "an attempt is not resolved", delivery_ids=(delivery.id,)
+                )
+            waiting = {DeliveryState.QUEUED, DeliveryState.LEASED, DeliveryState.HELD}
+            if delivery.state in waiting:
+                await apply(tx, delivery, MarkedRead(), changes)
+            return joined(message, await tx.deliveries_of(message_id))
+
+        view = await self._change(work, MessageView, caller)
+        return view_for(view, view.deliveries, caller) or view

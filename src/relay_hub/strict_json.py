@@ -1,0 +1,93 @@
+"""What a body must be before anything looks at it: bounded JSON that means one thing only.
+
+Syntax, UTF-8 and surrogate pairs are checked by the decoder of the body's type; here is what a
+decoder lets through: duplicate keys, numbers that others cannot hold, and sheer depth or number.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, cast
+
+from relay_hub.limits import Limits
+
+LARGEST_INT = 2**53 - 1
+_LONGEST_INT = len(str(LARGEST_INT)) + 1
+_MARKS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|([\[{])|([\]}])', re.DOTALL)
+
+
+class BadJson(Exception):
+    """The body is no JSON that the hub takes; the message is one line."""
+
+
+def check_json(data: bytes, limits: Limits) -> None:
+    """Raise BadJson where a body is not acceptable JSON."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise BadJson("the body is not UTF-8") from error
+    if text.count("{") + text.count("[") > limits.json_depth:
+        _check_depth(text, limits.json_depth)
+    try:
+        found = json.loads(
+            text,
+            object_pairs_hook=lambda pairs: _object(pairs, limits.json_keys),
+            parse_int=_integer,
+            parse_float=_real,
+            parse_constant=_constant,
+        )
+    except (ValueError, RecursionError) as error:
+        raise BadJson(f"the body is no JSON: {error}") from error
+    if text.count(",") > limits.json_items:
+        _check_items(found, limits.json_items)
+
+
+def _check_depth(text: str, most: int) -> None:
+    depth = 0
+    for mark in _MARKS.finditer(text):
+        if mark[1]:
+            depth += 1
+            if depth > most:
+                raise BadJson(f"the body is nested deeper than {most}")
+        elif mark[2]:
+            depth -= 1
+
+
+def _object(pairs: list[tuple[str, object]], most: int) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise BadJson("a key is there twice")
+    if len(pairs) > most:
+        raise BadJson(f"an object has more than {most} keys")
+    return found
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > _LONGEST_INT or abs(number := int(digits)) > LARGEST_INT:
+        raise BadJson("a number is larger than 2^53 - 1")
+    return number
+
+
+def _real(digits: str) -> float:
+    number = float(digits)
+    if number in (float("inf"), float("-inf")):
+        raise BadJson("a number is too large")
+    return number
+
+
+def _constant(name: str) -> float:
+    raise BadJson(f"{name} is no JSON")
+
+
+def _check_items(found: Any, most: int) -> None:
+    waiting: list[Any] = [found]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, dict):
+            waiting.extend(cast("dict[str, Any]", each).values())
+        elif isinstance(each, list):
+            items = cast("list[Any]", each)
+            if len(items) > most:
+                raise BadJson(f"a list has more than {most} items")
+            waiting.extend(items)
