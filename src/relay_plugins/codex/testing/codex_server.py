@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import msgspec
+
 from relay_plugins.codex.launcher import CodexBinary
 from relay_plugins.codex.testing.app_server_client import UNIX, AppServerClient
 
@@ -194,15 +196,15 @@ class CodexServer:
         process = self._process
         if process is None:
             return 0
-        children = set(_descendants(process.pid)) if process.poll() is None else set[int]()
+        children = set(_descendants(process.pid)) if process.poll() is None else set[_Child]()
         if process.poll() is None:
             process.send_signal(how)
         async with asyncio.timeout(timeout_s):
             while process.poll() is None:
                 children.update(_descendants(process.pid))
                 await asyncio.sleep(POLL_S)
-        for pid in children:
-            _kill(pid)
+        for child in children:
+            _kill(child)
         return process.returncode
 
 
@@ -210,19 +212,41 @@ def _passed(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: environ[name] for name in PASSED if name in environ}
 
 
-def _kill(pid: int) -> None:
+class _Child(msgspec.Struct, frozen=True):
+    """A process below Codex; `started` tells it from a later one with the same number."""
+
+    pid: int
+    started: str
+
+
+def _kill(child: _Child) -> None:
     """End what a dead Codex left behind: a shell command of a turn, a tool process."""
-    with contextlib.suppress(ProcessLookupError):  # it ended with its parent, as most do
-        os.kill(pid, signal.SIGKILL)
+    if _started(child.pid) == child.started:
+        with contextlib.suppress(ProcessLookupError):  # it ended by itself, as most do
+            os.kill(child.pid, signal.SIGKILL)
 
 
-def _descendants(pid: int) -> Iterator[int]:
+def _descendants(pid: int) -> Iterator[_Child]:
     """Walk the tree below a process; empty where there is no /proc."""
-    for task in _PROC.glob(f"{pid}/task/*/children"):
-        try:
-            children = [int(word) for word in task.read_text().split()]
-        except OSError:
-            continue
-        for child in children:
-            yield child
+    for child in _children(pid):
+        started = _started(child)
+        if started is not None:
+            yield _Child(child, started)
             yield from _descendants(child)
+
+
+def _children(pid: int) -> Iterator[int]:
+    """Read the children of all threads of a process; what ends meanwhile has none."""
+    with contextlib.suppress(OSError):
+        for thread in (_PROC / str(pid) / "task").iterdir():
+            with contextlib.suppress(OSError):
+                yield from map(int, (thread / "children").read_text().split())
+
+
+def _started(pid: int) -> str | None:
+    """Read when a process started, in the kernel's ticks; None where it is gone."""
+    try:
+        stat = (_PROC / str(pid) / "stat").read_text()
+    except OSError:
+        return None
+    return stat.rpartition(")")[2].split()[19]
