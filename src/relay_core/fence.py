@@ -44,7 +44,7 @@ def parse(text: str, fence_id: str) -> tuple[Part, ...]:
     for line in text.split("\n"):
         if block is None:
             if line.startswith(opening):
-                block, number = [], int(line.removeprefix(opening))
+                block, number = [], _number(line.removeprefix(opening))
         elif line == closing:
             parts.append(_part(number, block))
             block = None
@@ -99,4 +99,13 @@ def _field(line: str) -> tuple[str, str]:
     name, colon, value = line.partition(": ")
     if not colon:
         raise WireError("a header line has no colon")
-    return name, msgspec.json.decode(_hidden(value), type=str)
+    try:
+        return name, msgspec.json.decode(_hidden(value), type=str)
+    except msgspec.MsgspecError as error:
+        raise WireError("a header's value is no string") from error
+
+
+def _number(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,19}", text):
+        raise WireError("a fenced message has no number")
+    return int(text)

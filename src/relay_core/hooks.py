@@ -325,12 +325,15 @@ class Hooks:
     def _note(self, failure: Failure) -> None:
         """Put a failure into the report and tell whoever wants to know."""
         name = failure.plugin
-        if failure.set_aside:
+        # What comes with the relay is never left out: without relay.profiles, say, a session would
+        # register as something else than its user wants.
+        aside = failure.set_aside and not name.startswith(BUILT_IN_PREFIX)
+        if aside:
             self._aside |= {name}
             self._foreign = self._asked_in_thread()
         report = self._reports.get(name)
         if report is not None:
-            state = PluginState.SET_ASIDE if failure.set_aside else report.state
+            state = PluginState.SET_ASIDE if aside else report.state
             reason = f"{failure.hook}: {failure.detail}"
             self._reports[name] = msgspec.structs.replace(report, state=state, reason=reason)
         if self._failed is not None:
