@@ -8,6 +8,7 @@ import re
 import socket
 import stat
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -82,23 +83,25 @@ def read_token(path: Path) -> str:
         opened = os.open(path, flags)
     except (OSError, ValueError) as error:
         raise SettingsError(f"the token cannot be read: {error}", file=path) from error
-    with os.fdopen(opened, "rb") as file:
-        found = os.fstat(file.fileno())
+    try:
+        found = os.fstat(opened)
         if not stat.S_ISREG(found.st_mode):
             raise SettingsError("the token must be in a plain file", file=path)
         if found.st_uid not in {os.getuid(), 0} or found.st_mode & 0o077:
             raise SettingsError(
                 "others could read this token", file=path, fix=f"chmod 600 {path}, then try again"
             )
-        text = file.read(MAX_TOKEN_BYTES).decode("ascii", errors="replace").strip()
+        text = os.read(opened, MAX_TOKEN_BYTES).decode("ascii", errors="replace").strip()
+    finally:
+        os.close(opened)
     if not re.fullmatch(r"[!-~]+", text):
         raise SettingsError("this file holds no token", file=path)
     return text
 
 
 def peer_process(peer: socket.socket) -> Process | None:
-    """The process behind a unix socket; None where the system does not tell (or for TCP)."""
-    if peer.family != socket.AF_UNIX or not hasattr(socket, "SO_PEERCRED"):
+    """The process that listens on a connected unix socket; None where the system does not tell."""
+    if not hasattr(socket, "SO_PEERCRED"):
         return None
     try:
         packed = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
@@ -109,9 +112,39 @@ def peer_process(peer: socket.socket) -> Process | None:
     return None if started is None else Process(pid=pid, started=started)
 
 
+def listening_process(port: int) -> Process | None:
+    """The process of this user that listens on a TCP port; None where nobody can tell.
+
+    Walks /proc: tens of milliseconds on a busy machine, so not for the event loop.
+    """
+    sockets = {f"socket:[{inode}]" for inode in _listening_inodes(port)}
+    if not sockets:
+        return None
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            held = {str(each.readlink()) for each in (folder / "fd").iterdir()}
+        except OSError:
+            continue  # another user's, or it has just ended
+        started = _start_ticks(int(folder.name)) if held & sockets else None
+        if started is not None:
+            return Process(pid=int(folder.name), started=started)
+    return None
+
+
 def is_alive(process: Process) -> bool:
     """Whether this very process still runs."""
     return _start_ticks(process.pid) == process.started
+
+
+def _listening_inodes(port: int) -> Iterator[str]:
+    for table in ("tcp", "tcp6"):
+        try:
+            rows = Path(f"/proc/net/{table}").read_text(encoding="ascii").splitlines()[1:]
+        except OSError:
+            continue
+        for fields in map(str.split, rows):
+            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
+                yield fields[9]
 
 
 def _start_ticks(pid: int) -> int | None:

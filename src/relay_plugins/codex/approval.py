@@ -95,9 +95,10 @@ def _tail(path: Path) -> list[bytes]:
         opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (OSError, ValueError):
         return []
-    with os.fdopen(opened, "rb") as file:
-        found = os.fstat(file.fileno())
+    try:
+        found = os.fstat(opened)
         if not stat.S_ISREG(found.st_mode):
             return []
-        file.seek(max(0, found.st_size - TAIL_BYTES))
-        return file.read(TAIL_BYTES).splitlines()
+        return os.pread(opened, TAIL_BYTES, max(0, found.st_size - TAIL_BYTES)).splitlines()
+    finally:
+        os.close(opened)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import socket
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -14,7 +13,13 @@ from websockets.asyncio.client import ClientConnection, connect, unix_connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from relay_core import AdapterError, Struct, WireError
-from relay_plugins.codex.address import ADAPTER, Address, Process, peer_process
+from relay_plugins.codex.address import (
+    ADAPTER,
+    Address,
+    Process,
+    listening_process,
+    peer_process,
+)
 from relay_plugins.codex.protocol import (
     Abandoned,
     Answered,
@@ -127,7 +132,8 @@ class Connection:
             self._calls.pop(call, None)
             self._methods.pop(call, None)
         try:
-            return msgspec.json.decode(raw, type=answer)
+            # Not strict: a number that comes as a string is a number.
+            return msgspec.json.decode(raw, type=answer, strict=False)
         except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
             raise WireError(f"codex: the answer to {method} cannot be read: {error}") from error
 
@@ -227,11 +233,12 @@ async def open_connection(
         detail = f"no app-server answers at {address.text}: {str(error) or type(error).__name__}"
         raise Unreachable(ADAPTER, detail, fix="start Codex, or check the address") from error
     connection = Connection(opened, Protocol(client), notified)
-    peer = opened.transport.get_extra_info("socket")
-    if isinstance(peer, socket.socket) or hasattr(peer, "getsockopt"):
-        connection.process = peer_process(peer)
     try:
         await connection.greet()
+        if address.path is None:
+            connection.process = await asyncio.to_thread(listening_process, address.port)
+        else:
+            connection.process = peer_process(opened.transport.get_extra_info("socket"))
     except (CallRefused, Unreachable, TimeoutError) as error:
         await connection.close()
         why = "no answer to the handshake" if isinstance(error, TimeoutError) else str(error)

@@ -41,7 +41,7 @@ class NoHistoryYet(Exception):
 
 
 class Search(Struct):
-    """What a search through the history gave; `complete` when it went back to the attempt's time."""
+    """What a search gave; `complete` when it went back to the attempt's time."""
 
     turn_id: str | None = None
     found: bool = False

@@ -1,7 +1,8 @@
 """What Codex's app-server sends and is sent, as far as the adapter reads it.
 
 Every line is read in two steps: first the envelope with everything inside left raw, then the body
-of a method that is known. A field, a method, a status or an item type that is not known is left alone.
+of a method that is known. A field, a method, a status or an item type that is not known is left
+alone.
 Seen on codex-cli 0.163.0 and 0.169.0.
 """
 
