@@ -44,7 +44,7 @@ class HubOfTheWorld(LocalHub):
 
     def __init__(self, service: HubService) -> None:
         super().__init__(service, USER)
-        self.message = lambda message_id: service.message(message_id, USER)
+        self.message = lambda message_id: service.messages.one(message_id, USER)
 
 
 @asynccontextmanager
