@@ -108,8 +108,7 @@ def discover(
         if (reason := reasons[_key(each)]) is not None
     ]
     manager = new_manager()
-    # pluggy asks the one that was registered last first.
-    for each in sorted(allowed, key=lambda one: _precedence(one, order), reverse=True):
+    for each in _in_order_of_registration(allowed, order):
         report = _admit(manager, each, strict=strict)
         reports.append(report)
     reports.sort(key=lambda report: (report.name, report.distribution))
@@ -184,10 +183,23 @@ def _built_in(each: Candidate) -> bool:
     return _normal(each.distribution) == DISTRIBUTION
 
 
-def _precedence(each: Candidate, order: Sequence[str]) -> tuple[bool, int, str]:
-    labels = _labels(each)
-    places = [place for place, name in enumerate(order) if labels & _written(name)]
-    return _built_in(each), min(places, default=len(order)), each.name
+def _in_order_of_registration(
+    candidates: Iterable[Candidate], order: Sequence[str]
+) -> list[Candidate]:
+    """Put third parties first, the one that is asked first last of them, then the built-in ones.
+
+    pluggy asks the plugin that was registered last first; but of those that are `trylast`, as every
+    built-in one is, it asks that one last.
+    """
+
+    def precedence(each: Candidate) -> tuple[int, str]:
+        labels = _labels(each)
+        places = [place for place, name in enumerate(order) if labels & _written(name)]
+        return min(places, default=len(order)), each.name
+
+    ranked = sorted(candidates, key=precedence)
+    theirs = [each for each in ranked if not _built_in(each)]
+    return [*reversed(theirs), *(each for each in ranked if _built_in(each))]
 
 
 def _refuse_conflicts(candidates: Sequence[Candidate]) -> None:
@@ -212,6 +224,8 @@ def _admit(manager: pluggy.PluginManager, each: Candidate, *, strict: bool) -> P
             raise PluginError(each.name, f"{each.distribution} may not use a name of relay.*")
         plugin = _imported(each)
         hooks = check(plugin, each.name)
+        if manager.is_registered(plugin):
+            raise PluginError(each.name, "another entry point names the same object")
         manager.register(plugin, each.name)
     except PluginError as error:
         if strict:

@@ -5,11 +5,11 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from values import NOW_MS, offer
 
 from relay_core import AttemptId, DeliveryState, Offer
 from relay_core.batch import next_batch
 from relay_core.delivery import IN_DOUBT, WAITING
+from values import NOW_MS, offer
 
 LATER = NOW_MS + 5_000
 

@@ -2,7 +2,6 @@
 
 import msgspec
 import pytest
-from values import NOW_MS, delivery
 
 from relay_core import AttemptId, Delivery, IllegalTransition
 from relay_core import DeliveryState as S
@@ -38,6 +37,7 @@ from relay_core.delivery import (
     step,
 )
 from relay_core.retry import FIRST_MS, MAX_ATTEMPTS
+from values import NOW_MS, delivery
 
 LATER = NOW_MS + 1_000
 ATTEMPT = AttemptId("a" * 32)
@@ -64,7 +64,7 @@ EXAMPLES: dict[type[Event], Event] = {
     )
 }
 
-# Written out once more by hand: where each event leads from each state, "-" where it may not happen.
+# Written out once more by hand: where each event leads from each state, "-" where it may not come.
 COLUMNS = ("queued", "leased", "injecting", "uncertain", "held", "skipped")
 EXPECTED = {
     Held:              "held      held      -         -         held      -",
@@ -158,7 +158,7 @@ def allowed_here(start: Delivery, event: Event) -> bool:
 
 
 def test_the_named_groups_of_states_cover_all_but_held():
-    assert FINAL | IN_DOUBT | WAITING == set(S) - {S.HELD}
+    assert set(S) - {S.HELD} == FINAL | IN_DOUBT | WAITING
     assert not FINAL & IN_DOUBT
     assert not FINAL & WAITING
     assert not IN_DOUBT & WAITING

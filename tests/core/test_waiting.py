@@ -2,10 +2,10 @@
 
 import msgspec
 import pytest
-from values import NOW_MS
 
 from relay_core import Activity, DeliveryPlan
 from relay_core.waiting import REASONS, Situation, WaitReason, why_wait
+from values import NOW_MS
 
 FREE = Situation(now_ms=NOW_MS, activity=Activity.AT_REST)
 
