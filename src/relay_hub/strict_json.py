@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, cast
+from typing import TypeAlias
 
 from relay_hub.limits import Limits
+
+Json: TypeAlias = "dict[str, Json] | list[Json] | str | float | bool | None"
 
 LARGEST_INT = 2**53 - 1
 _LONGEST_INT = len(str(LARGEST_INT)) + 1
@@ -30,7 +32,7 @@ def check_json(data: bytes, limits: Limits) -> None:
     if text.count("{") + text.count("[") > limits.json_depth:
         _check_depth(text, limits.json_depth)
     try:
-        found = json.loads(
+        found: Json = json.loads(
             text,
             object_pairs_hook=lambda pairs: _object(pairs, limits.json_keys),
             parse_int=_integer,
@@ -80,14 +82,13 @@ def _constant(name: str) -> float:
     raise BadJson(f"{name} is no JSON")
 
 
-def _check_items(found: Any, most: int) -> None:
-    waiting: list[Any] = [found]
+def _check_items(found: Json, most: int) -> None:
+    waiting: list[Json] = [found]
     while waiting:
         each = waiting.pop()
         if isinstance(each, dict):
-            waiting.extend(cast("dict[str, Any]", each).values())
+            waiting.extend(each.values())
         elif isinstance(each, list):
-            items = cast("list[Any]", each)
-            if len(items) > most:
+            if len(each) > most:
                 raise BadJson(f"a list has more than {most} items")
-            waiting.extend(items)
+            waiting.extend(each)

@@ -1,0 +1,9 @@
+"""The HTTP API: one module for each noun."""
+
+from __future__ import annotations
+
+from relay_hub.routes import agents, deliveries, messages, tokens
+
+# The ones that are asked most often come first.
+ROUTES = (*messages.ROUTES, *deliveries.ROUTES, *agents.ROUTES, *tokens.ROUTES)
+"""Every route but the websocket and those of `health`."""

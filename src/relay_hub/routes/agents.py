@@ -1,0 +1,102 @@
+"""`/api/agents`: registering, and what agents show of themselves."""
+
+from __future__ import annotations
+
+from relay_core.errors import HubRefused
+from relay_core.hub_api import (
+    AgentPatch,
+    HeartbeatRequest,
+    ReadyRequest,
+    RegisterRequest,
+    StatusRequest,
+)
+from relay_core.messages import AgentId, DeliveryState
+from relay_hub.routes.call import Answer, Call, Route
+
+MOST_LISTED = 500
+_LISTED = 100
+
+
+async def register(call: Call) -> Answer:
+    done = await call.service.agents.register(call.read(RegisterRequest), call.caller)
+    return Answer(body=done.agent, status=201 if done.new else 200)
+
+
+async def list_agents(call: Call) -> Answer:
+    return Answer(body=await call.service.agents.all(call.caller))
+
+
+async def show(call: Call) -> Answer:
+    return Answer(body=await call.service.agents.one(_agent(call), call.caller))
+
+
+async def change(call: Call) -> Answer:
+    patch = call.read(AgentPatch)
+    return Answer(body=await call.service.agents.change(_agent(call), patch, call.caller))
+
+
+async def remove(call: Call) -> Answer:
+    await call.service.agents.remove(_agent(call), call.caller)
+    return Answer(body={})
+
+
+async def heartbeat(call: Call) -> Answer:
+    # Old clients beat without a body; they are told about the epoch, not about JSON.
+    request = call.read(HeartbeatRequest) if call.body else HeartbeatRequest()
+    return Answer(body=await call.service.agents.heartbeat(_agent(call), request, call.caller))
+
+
+async def set_status(call: Call) -> Answer:
+    request = call.read(StatusRequest)
+    return Answer(body=await call.service.agents.set_status(_agent(call), request, call.caller))
+
+
+async def set_ready(call: Call) -> Answer:
+    request = call.read(ReadyRequest)
+    return Answer(body=await call.service.agents.set_ready(_agent(call), request, call.caller))
+
+
+async def deliveries(call: Call) -> Answer:
+    query = call.query()
+    if (wanted := query.get("state")) is not None:
+        most = call.query_number("limit", _LISTED, most=MOST_LISTED)
+        found = await call.service.deliveries.history(
+            _agent(call), _states(wanted), most, call.caller
+        )
+        return Answer(body=found)
+    epoch = call.query_number("epoch", -1)
+    found = await call.service.deliveries.offers(
+        _agent(call),
+        call.caller,
+        instance_id=query.get("instanceId"),
+        epoch=None if epoch < 0 else epoch,
+    )
+    return Answer(body=found)
+
+
+def _states(wanted: str) -> tuple[DeliveryState, ...]:
+    if wanted == "all":
+        return tuple(DeliveryState)
+    words = wanted.split(",")
+    if unknown := [word for word in words if word not in list(DeliveryState)]:
+        raise HubRefused(
+            422, "bad_query", f"state {unknown[0]!a} is none: use {', '.join(DeliveryState)}"
+        )
+    return tuple(DeliveryState(word) for word in words)
+
+
+def _agent(call: Call) -> AgentId:
+    return AgentId(call.params["agent_id"])
+
+
+ROUTES = (
+    Route(method="POST", path="/api/agents", handler=register),
+    Route(method="GET", path="/api/agents", handler=list_agents),
+    Route(method="GET", path="/api/agents/{agent_id}/deliveries", handler=deliveries),
+    Route(method="POST", path="/api/agents/{agent_id}/heartbeat", handler=heartbeat),
+    Route(method="PATCH", path="/api/agents/{agent_id}/status", handler=set_status),
+    Route(method="PATCH", path="/api/agents/{agent_id}/ready", handler=set_ready),
+    Route(method="GET", path="/api/agents/{agent_id}", handler=show),
+    Route(method="PATCH", path="/api/agents/{agent_id}", handler=change),
+    Route(method="DELETE", path="/api/agents/{agent_id}", handler=remove),
+)

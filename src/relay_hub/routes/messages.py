@@ -1,0 +1,90 @@
+"""`/api/messages`: sending, reading, claiming."""
+
+from __future__ import annotations
+
+from relay_core.errors import HubRefused
+from relay_core.hub_api import ClaimRequest, Cursor, MessagePatch, SendRequest
+from relay_core.messages import AgentId, MessageId
+from relay_hub.routes.call import Answer, Call, Route
+
+MOST_LISTED = 500
+_LISTED = 100
+
+
+async def send(call: Call) -> Answer:
+    sent = await call.service.messages.send(call.read(SendRequest), call.caller)
+    return Answer(body=sent, status=201)
+
+
+async def inbox(call: Call) -> Answer:
+    agent_id = call.query().get("for")
+    if not agent_id:
+        raise HubRefused(422, "bad_query", "for=AGENT is needed: whose messages?")
+    since = MessageId(call.query_number("since", 0))
+    most = call.query_number("limit", _LISTED, most=MOST_LISTED)
+    found = await call.service.messages.inbox(AgentId(agent_id), since, most, call.caller)
+    return Answer(body=found)
+
+
+async def cursor(call: Call) -> Answer:
+    return Answer(body=Cursor(latest_id=await call.service.messages.latest_id()))
+
+
+async def show(call: Call) -> Answer:
+    return Answer(body=await call.service.messages.one(_message(call), call.caller))
+
+
+async def thread(call: Call) -> Answer:
+    return Answer(body=await call.service.messages.thread(_message(call), call.caller))
+
+
+async def mark_read(call: Call) -> Answer:
+    read_by = call.read(MessagePatch).read_by
+    found = await call.service.messages.mark_read(_message(call), read_by, call.caller)
+    return Answer(body=found)
+
+
+async def take(call: Call) -> Answer:
+    asked = _message(call), call.read(ClaimRequest), call.caller
+    return Answer(body=await call.service.claims.take(*asked))
+
+
+async def renew(call: Call) -> Answer:
+    asked = _message(call), call.read(ClaimRequest), call.caller
+    return Answer(body=await call.service.claims.renew(*asked))
+
+
+async def complete(call: Call) -> Answer:
+    asked = _message(call), call.read(ClaimRequest), call.caller
+    return Answer(body=await call.service.claims.complete(*asked))
+
+
+async def fail(call: Call) -> Answer:
+    asked = _message(call), call.read(ClaimRequest), call.caller
+    return Answer(body=await call.service.claims.fail(*asked))
+
+
+async def release(call: Call) -> Answer:
+    asked = _message(call), call.read(ClaimRequest), call.caller
+    return Answer(body=await call.service.claims.release(*asked))
+
+
+def _message(call: Call) -> MessageId:
+    return MessageId(call.number("message_id"))
+
+
+_CLAIM = "/api/messages/{message_id}/claim"
+
+ROUTES = (
+    Route(method="POST", path="/api/messages", handler=send),
+    Route(method="GET", path="/api/messages", handler=inbox),
+    Route(method="GET", path="/api/messages/cursor", handler=cursor),
+    Route(method="POST", path=_CLAIM, handler=take),
+    Route(method="POST", path=f"{_CLAIM}/renew", handler=renew),
+    Route(method="POST", path=f"{_CLAIM}/complete", handler=complete),
+    Route(method="POST", path=f"{_CLAIM}/fail", handler=fail),
+    Route(method="POST", path=f"{_CLAIM}/release", handler=release),
+    Route(method="GET", path="/api/messages/{message_id}/thread", handler=thread),
+    Route(method="GET", path="/api/messages/{message_id}", handler=show),
+    Route(method="PATCH", path="/api/messages/{message_id}", handler=mark_read),
+)
