@@ -1,17 +1,18 @@
 """A hundred storms, each replayable from its seed, and none of them breaks the promise."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from relay_core.attempting import Attempts
+from relay_core.delivery import IN_DOUBT
 from relay_core.discovery import check, new_manager
 from relay_core.hooks import Hooks
-from relay_core.messages import OPERATOR, Attempt
-from relay_core.ports import Absent, Clock, Evidence, Found, Random
+from relay_core.messages import OPERATOR, Attempt, Offer
+from relay_core.ports import Clock, Evidence, Found, Random
 from relay_core.workers import run_inline
 from relay_hub.callers import USER
 from relay_hub.limits import Limits
@@ -99,18 +100,28 @@ async def believe_the_agent(_: Attempts, __: Attempt) -> Evidence:
     return Found()
 
 
-async def never_look(_: Attempts, __: Attempt) -> Evidence:
-    return Absent()
+async def forget_what_was_tried(attempts: Attempts, offers: Sequence[Offer]) -> bool | None:
+    doubtful = {offer.attempt.id: offer.attempt for offer in offers if in_doubt(offer)}
+    for attempt in doubtful.values():
+        await attempts._settle(attempt, attempts._seat.outcome("absent"))
+    return None if doubtful else False
+
+
+def in_doubt(offer: Offer) -> bool:
+    return offer.delivery.state in IN_DOUBT
 
 
 @pytest.mark.parametrize(
-    ("shortcut", "complaint"),
-    [(believe_the_agent, "stands 0 times"), (never_look, "times in its thread")],
+    ("part", "shortcut", "complaint"),
+    [
+        ("_find", believe_the_agent, "stands 0 times"),
+        ("resolve", forget_what_was_tried, "times in its thread"),
+    ],
 )
 def test_a_sidecar_that_does_not_look_is_found_out(
-    shortcut: object, complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    part: str, shortcut: object, complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(Attempts, "_find", shortcut)
+    monkeypatch.setattr(Attempts, part, shortcut)
 
     problems = [line for seed in range(6) for line in run(seed, tmp_path).problems()]
 
