@@ -9,7 +9,10 @@ import platform
 import signal
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
+
+import msgspec
 
 from relay_cli.connection import Here, find_token
 from relay_cli.problems import Usage
@@ -17,14 +20,17 @@ from relay_cli.version import version
 from relay_core.clock import SystemClock, SystemRandom
 from relay_core.control import ControlServer
 from relay_core.discovery import PluginReport, Plugins, discover, installed
-from relay_core.errors import HubUnreachable
-from relay_core.failpoints import from_environment
+from relay_core.errors import HubUnreachable, SettingsError
+from relay_core.failpoints import ArmedFailpoints, from_environment
 from relay_core.hooks import Hooks
 from relay_core.host import Host, HostSettings
 from relay_core.hub_client import HubClient
 from relay_core.messages import Struct
+from relay_core.ports import Failpoint
 from relay_core.seat import SidecarSettings
 from relay_core.settings import Settings, loopback
+from relay_hub.limits import Limits
+from relay_hub.server import HubServer, open_hub
 
 log = logging.getLogger("relay.up")
 
@@ -40,10 +46,10 @@ class Serving(Struct):
     unmatched: tuple[str, ...] = ()
 
 
-class _Hub(Struct):
+class _Hub(msgspec.Struct):
     url: str
     token: str
-    embedded: bool
+    server: HubServer | None = None
 
 
 def run(
@@ -76,6 +82,7 @@ async def _serve(
         _stop_on_signals(host)
         running = asyncio.create_task(host.run(), name="host")
         ready = asyncio.create_task(host.ready.wait(), name="ready")
+        broken = asyncio.create_task(_stop_with_hub(hub.server, host), name="hub")
         await asyncio.wait({running, ready}, return_when=asyncio.FIRST_COMPLETED)
         ready.cancel()
         if not running.done():
@@ -84,12 +91,26 @@ async def _serve(
                     url=hub.url,
                     pid=os.getpid(),
                     version=version(),
-                    embedded=hub.embedded,
+                    embedded=hub.server is not None,
                     plugins=plugins.reports,
                     unmatched=plugins.unmatched,
                 )
             )
         await running
+        if broken.done():
+            broken.result()
+        broken.cancel()
+
+
+async def _stop_with_hub(server: HubServer | None, host: Host) -> None:
+    """End the host when its own hub has stopped by itself; raises what stopped the hub."""
+    if server is None:
+        await asyncio.Event().wait()
+        return
+    try:
+        await server.failed()
+    finally:
+        host.stop()
 
 
 def _host(
@@ -153,14 +174,56 @@ async def _hub(here: Here, environ: Mapping[str, str], port: int | None) -> Asyn
             raise Usage(detail, fix="leave out --port, or unset AGENT_RELAY_URL")
         token = find_token(here)
         if token is not None and await _proves_itself(named, token):
-            yield _Hub(url=named, token=token, embedded=False)
+            yield _Hub(url=named, token=token)
             return
         if not loopback(place.hostname or ""):
             raise HubUnreachable(f"no hub answers at {named}", fix="unset AGENT_RELAY_URL")
         port = place.port
-    wanted = here.settings.hub.port if port is None else port
-    async with _embedded(here, environ, wanted) as hub:
-        yield hub
+    failpoint = from_environment(environ)
+    async with open_hub(
+        store_file=_store_file(here),
+        token_file=here.places.token_file,
+        token=here.settings.hub.token,
+        clock=SystemClock(),
+        random=SystemRandom(),
+        port=here.settings.hub.port if port is None else port,
+        limits=_limits(here.settings),
+        failpoint=failpoint.blocking if isinstance(failpoint, ArmedFailpoints) else _unarmed,
+    ) as server:
+        yield _Hub(url=server.url, token=server.token, server=server)
+
+
+def _unarmed(name: Failpoint) -> bool:  # noqa: ARG001 - the shape of a failpoint
+    return False
+
+
+def _store_file(here: Here) -> Path:
+    named = here.settings.hub.store
+    if named is None:
+        return here.places.store_file
+    path = Path(named).expanduser()
+    if not path.is_absolute():
+        raise SettingsError(
+            f"hub.store: {named!r} is no absolute path",
+            file=here.places.config_file,
+            fix="write the whole path of the database file",
+        )
+    return path
+
+
+def _limits(settings: Settings) -> Limits:
+    chosen = settings.hub.limits
+    return Limits(
+        request_bytes=chosen.request_bytes,
+        body_bytes=chosen.body_bytes,
+        fan_out=chosen.fan_out,
+        recipient_queue=chosen.queue,
+        sends_per_minute=chosen.sends_per_minute,
+        hops=chosen.hops,
+        conversation_messages=chosen.conversation_messages,
+        conversation_window_ms=chosen.conversation_window_ms,
+        ttl_ms=chosen.ttl_ms,
+    )
 
 
 async def _proves_itself(url: str, token: str) -> bool:

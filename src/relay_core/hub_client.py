@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 from collections.abc import AsyncIterator, Mapping
 from typing import Self, TypeVar
 from urllib.parse import quote, urlsplit
@@ -35,6 +36,7 @@ from relay_core.hub_api import (
     TurnReport,
     VerdictRequest,
 )
+from relay_core.hub_proof import CHALLENGE_BYTES, is_hub
 from relay_core.messages import (
     AgentId,
     Attempt,
@@ -44,6 +46,7 @@ from relay_core.messages import (
     Message,
     MessageId,
     Offer,
+    Struct,
 )
 from relay_core.sessions import Agent
 
@@ -72,6 +75,18 @@ def check_url(url: str) -> str:
     return url.rstrip("/")
 
 
+class _Health(Struct):
+    proof: str | None = None
+
+
+class _TokenRequest(Struct):
+    agent_id: AgentId
+
+
+class _TokenResponse(Struct):
+    token: str
+
+
 class HubClient:
     """Asks one hub; implements `relay_core.ports.HubPort`.
 
@@ -98,6 +113,32 @@ class HubClient:
     async def aclose(self) -> None:
         """Close the connections."""
         await self._http.aclose()
+
+    async def authenticate(self) -> None:
+        """Make sure that whoever listens there knows this token, without showing it.
+
+        Call it before anything else. Raises HubUnreachable, or HubRefused 401 `not_the_hub`.
+        """
+        challenge = secrets.token_hex(CHALLENGE_BYTES)
+        try:
+            # A client of its own: the token must not be in this request's headers.
+            async with httpx.AsyncClient(timeout=CALL_TIMEOUT_S, trust_env=False) as stranger:
+                response = await stranger.get(f"{self.url}/healthz", params={"nonce": challenge})
+            proof = msgspec.json.decode(response.content, type=_Health).proof or ""
+        except httpx.TransportError as error:
+            raise HubUnreachable(f"no hub answers at {self.url}", fix="agent-relay up") from error
+        except (httpx.HTTPError, httpx.InvalidURL, msgspec.DecodeError):
+            proof = ""  # a program that is no hub
+        parts = urlsplit(self.url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        if not is_hub(self._token, challenge, port, proof):
+            raise HubRefused(
+                401,
+                "not_the_hub",
+                f"what answers at {self.url} does not know this token, so it was not sent there",
+                fix="name the right hub with --url or AGENT_RELAY_URL, "
+                "or its token with AGENT_RELAY_TOKEN",
+            )
 
     # What a sidecar asks -------------------------------------------------------------------------
 
@@ -200,6 +241,11 @@ class HubClient:
         path = f"/api/agents/{_part(agent_id)}/deliveries"
         offers = (await self._ask("GET", path, None, OfferList)).offers
         return tuple(offer.delivery for offer in offers)
+
+    async def new_agent_token(self, agent_id: str) -> str:
+        """Make a token that acts for one agent; the hub shows it this once."""
+        body = _TokenRequest(agent_id=AgentId(agent_id))
+        return (await self._ask("POST", "/api/tokens", body, _TokenResponse)).token
 
     # The wire ------------------------------------------------------------------------------------
 

@@ -57,8 +57,6 @@ def command(port: int | None, detach: bool, output: Output) -> None:
     if running is not None:
         _show_running(running, here, output)
         return
-    if os.getuid() == 0:
-        output.remark("running as root: every agent that it serves can act as root")
     if detach:
         log = here.places.logs / "up.log"
         running = asyncio.run(start_detached(log, port, output))
@@ -72,6 +70,7 @@ def command(port: int | None, detach: bool, output: Output) -> None:
             )
         )
         output.line(f"serving on {running.hub_url} (pid {running.pid}, log {log})")
+        _warn_root(output)
         return
     _serve(here, port, output)
 
@@ -117,6 +116,7 @@ def _serve(here: Here, port: int | None, output: Output) -> None:
         )
         where = "hub and host serve" if serving.embedded else "the host serves; the hub is"
         output.line(f"{where} on {serving.url} (pid {serving.pid}); Ctrl-C stops")
+        _warn_root(output)
         for report in serving.plugins:
             if report.state is PluginState.FAILED:
                 output.remark(f"plugin {report.name} is not loaded: {report.reason}")
@@ -127,3 +127,8 @@ def _serve(here: Here, port: int | None, output: Output) -> None:
     output.progress("starting")
     run(here, os.environ, port=port, announce=announce)
     output.line("stopped")
+
+
+def _warn_root(output: Output) -> None:
+    if os.getuid() == 0:
+        output.remark("running as root: every message can make an agent act as root")
