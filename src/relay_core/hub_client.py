@@ -37,6 +37,7 @@ from relay_core.hub_api import (
     VerdictRequest,
 )
 from relay_core.hub_proof import CHALLENGE_BYTES, is_hub
+from relay_core.hub_proof import CHALLENGE_BYTES, is_hub
 from relay_core.messages import (
     AgentId,
     Attempt,
@@ -99,7 +100,6 @@ class HubClient:
         self._token = token
         self._http = httpx.AsyncClient(
             base_url=self.url,
-            headers={"Authorization": f"Bearer {token}"},
             timeout=timeout_s,
             trust_env=False,
         )
@@ -139,6 +139,26 @@ class HubClient:
                 fix="name the right hub with --url or AGENT_RELAY_URL, "
                 "or its token with AGENT_RELAY_TOKEN",
             )
+
+    async def authenticate(self) -> None:
+        """Make sure that a hub which knows this token's hash listens here, before the token is sent.
+
+        Raises HubRefused `not_the_hub` for anything else that answers. Over https the certificate
+        says who it is.
+        """
+        parts = urlsplit(self.url)
+        if parts.scheme == "https":
+            return
+        challenge = secrets.token_hex(CHALLENGE_BYTES)
+        answer = await self._request("GET", f"/healthz?nonce={challenge}")
+        try:
+            proof = msgspec.json.decode(answer.content, type=_Health).proof or ""
+        except msgspec.DecodeError:
+            proof = ""
+        if not is_hub(self._token, challenge, parts.port or 80, proof):
+            detail = f"what listens at {self.url} does not know your token"
+            fix = "set AGENT_RELAY_TOKEN to that hub's token, or give the hub another port"
+            raise HubRefused(answer.status_code, "not_the_hub", detail, fix=fix)
 
     # What a sidecar asks -------------------------------------------------------------------------
 
@@ -262,11 +282,10 @@ class HubClient:
         headers: Mapping[str, str] | None = None,
     ) -> T:
         content = None if body is None else msgspec.json.encode(body)
-        typed = {"Content-Type": "application/json", **(headers or {})} if content else headers
-        try:
-            response = await self._http.request(method, path, content=content, headers=typed)
-        except httpx.TransportError as error:
-            raise HubUnreachable(f"no hub answers at {self.url}", fix="agent-relay up") from error
+        sent = {"Authorization": f"Bearer {self._token}", **(headers or {})}
+        if content is not None:
+            sent["Content-Type"] = "application/json"
+        response = await self._request(method, path, content=content, headers=sent)
         if response.is_error:
             raise _refusal(response)
         try:
@@ -275,6 +294,23 @@ class HubClient:
             raise WireError(
                 f"the hub's answer to {method} {path} cannot be read: {error}"
             ) from error
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        try:
+            return await self._http.request(method, path, content=content, headers=headers)
+        except httpx.TransportError as error:
+            raise HubUnreachable(f"no hub answers at {self.url}", fix="agent-relay up") from error
+
+
+class _Health(Struct):
+    proof: str | None = None
 
 
 class SocketStream:
