@@ -37,7 +37,6 @@ from relay_core.hub_api import (
     VerdictRequest,
 )
 from relay_core.hub_proof import CHALLENGE_BYTES, is_hub
-from relay_core.hub_proof import CHALLENGE_BYTES, is_hub
 from relay_core.messages import (
     AgentId,
     Attempt,
@@ -117,34 +116,8 @@ class HubClient:
     async def authenticate(self) -> None:
         """Make sure that whoever listens there knows this token, without showing it.
 
-        Call it before anything else. Raises HubUnreachable, or HubRefused 401 `not_the_hub`.
-        """
-        challenge = secrets.token_hex(CHALLENGE_BYTES)
-        try:
-            # A client of its own: the token must not be in this request's headers.
-            async with httpx.AsyncClient(timeout=CALL_TIMEOUT_S, trust_env=False) as stranger:
-                response = await stranger.get(f"{self.url}/healthz", params={"nonce": challenge})
-            proof = msgspec.json.decode(response.content, type=_Health).proof or ""
-        except httpx.TransportError as error:
-            raise HubUnreachable(f"no hub answers at {self.url}", fix="agent-relay up") from error
-        except (httpx.HTTPError, httpx.InvalidURL, msgspec.DecodeError):
-            proof = ""  # a program that is no hub
-        parts = urlsplit(self.url)
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        if not is_hub(self._token, challenge, port, proof):
-            raise HubRefused(
-                401,
-                "not_the_hub",
-                f"what answers at {self.url} does not know this token, so it was not sent there",
-                fix="name the right hub with --url or AGENT_RELAY_URL, "
-                "or its token with AGENT_RELAY_TOKEN",
-            )
-
-    async def authenticate(self) -> None:
-        """Make sure that a hub which knows this token's hash listens here, before the token is sent.
-
-        Raises HubRefused `not_the_hub` for anything else that answers. Over https the certificate
-        says who it is.
+        Call it before anything else. Raises HubUnreachable, or HubRefused 401 `not_the_hub` for
+        anything else that answers. Over https the certificate says who it is.
         """
         parts = urlsplit(self.url)
         if parts.scheme == "https":
@@ -156,9 +129,13 @@ class HubClient:
         except msgspec.DecodeError:
             proof = ""
         if not is_hub(self._token, challenge, parts.port or 80, proof):
-            detail = f"what listens at {self.url} does not know your token"
-            fix = "set AGENT_RELAY_TOKEN to that hub's token, or give the hub another port"
-            raise HubRefused(answer.status_code, "not_the_hub", detail, fix=fix)
+            raise HubRefused(
+                401,
+                "not_the_hub",
+                f"what answers at {self.url} does not know this token, so it was not sent there",
+                fix="name the right hub with --url or AGENT_RELAY_URL, "
+                "or its token with AGENT_RELAY_TOKEN",
+            )
 
     # What a sidecar asks -------------------------------------------------------------------------
 
@@ -307,10 +284,6 @@ class HubClient:
             return await self._http.request(method, path, content=content, headers=headers)
         except httpx.TransportError as error:
             raise HubUnreachable(f"no hub answers at {self.url}", fix="agent-relay up") from error
-
-
-class _Health(Struct):
-    proof: str | None = None
 
 
 class SocketStream:
