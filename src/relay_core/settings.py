@@ -12,7 +12,7 @@ import re
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, cast, dataclass_transform
+from typing import Annotated, TypeVar, cast, dataclass_transform
 
 import msgspec
 
@@ -37,6 +37,8 @@ Bytes = Annotated[int, msgspec.Meta(ge=1_024, le=64 * 1024 * 1024)]
 Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=366 * DAY_MS)]
 Interval = Annotated[int, msgspec.Meta(ge=SHORTEST_MS, le=DAY_MS)]
 Word = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+
+T = TypeVar("T")
 
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h|d)")
 _UNITS_MS = {"ms": 1, "s": SECOND_MS, "m": MINUTE_MS, "h": 60 * MINUTE_MS, "d": DAY_MS}
@@ -92,7 +94,7 @@ class HostSettings(Table):
 class SenderSettings(Table):
     """`[delivery.senders."ID"]`: what is different for one sender."""
 
-    strategy: Word
+    strategy: Word | None = None
 
 
 class DeliverySettings(Table):
@@ -143,7 +145,11 @@ class Settings(Table):
         """What the delivery hooks see of these settings."""
         return Policy(
             strategy=self.delivery.strategy,
-            sender_strategies={k: v.strategy for k, v in self.delivery.senders.items()},
+            sender_strategies={
+                sender: own.strategy
+                for sender, own in self.delivery.senders.items()
+                if own.strategy is not None
+            },
             urgent_from=self.delivery.urgent_from,
             away_after_ms=self.delivery.away_after_ms,
         )
@@ -415,13 +421,26 @@ def _leaves(
 
 
 def _convert(tree: Tree, source: _Source) -> Settings:
+    # msgspec does not say in which entry of a mapping a mistake is: look at these one by one.
+    senders = _branch(_branch(tree, "delivery"), "senders")
+    for sender, own in senders.items():
+        _checked(own, SenderSettings, ("delivery", "senders", sender), source)
+    return _checked(tree, Settings, (), source)
+
+
+def _branch(tree: Tree, name: str) -> Tree:
+    found = tree.get(name)
+    return cast("Tree", found) if isinstance(found, dict) else {}
+
+
+def _checked(value: object, shape: type[T], at: tuple[str, ...], source: _Source) -> T:
     try:
-        return msgspec.convert(tree, Settings)
+        return msgspec.convert(value, shape)
     except msgspec.ValidationError as error:
         found = _PLACE.fullmatch(str(error))
         detail, place = (found[1], found[2]) if found else (str(error), "")
         path = tuple(re.findall(r"\.?([^.\[\]]+)", place.replace("[...]", "")))
-        raise source.wrong(path, _plainly(detail)) from error
+        raise source.wrong((*at, *path), _plainly(detail)) from error
 
 
 def _plainly(detail: str) -> str:
