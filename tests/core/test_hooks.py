@@ -608,9 +608,8 @@ def test_each_plugin_contributes_through_a_registrar_of_its_own():
     def register_adapters(register):
         spoken.append(register)
 
-    asked(
-        third_party("b", register_adapters), third_party("a", register_adapters)
-    ).register_adapters(lambda name: f"registrar of {name}")
+    plugins = asked(third_party("b", register_adapters), third_party("a", register_adapters))
+    plugins.register_adapters(lambda name: f"registrar of {name}")
 
     assert spoken == ["registrar of a", "registrar of b"]
 

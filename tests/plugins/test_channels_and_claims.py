@@ -1,0 +1,54 @@
+"""What a session is shown, and which work it tries for."""
+
+import pytest
+
+from relay_core import Verdict
+from relay_plugins.channels import on_message, subscribed
+from relay_plugins.claims import on_claim
+from values import message, session
+
+
+@pytest.mark.parametrize(
+    ("channel", "channels", "heard"),
+    [
+        (None, (), True),
+        (None, ("frontend",), True),
+        ("", ("frontend",), True),
+        ("frontend", (), True),
+        ("frontend", ("frontend",), True),
+        ("frontend", ("backend", "frontend"), True),
+        ("frontend", ("backend",), False),
+        ("Frontend", ("frontend",), False),
+        ("front", ("frontend",), False),
+    ],
+)
+def test_a_session_hears_its_channels_and_what_has_none(
+    channel: str | None,
+    channels: tuple[str, ...],
+    heard: bool,  # noqa: FBT001
+):
+    verdict = on_message(message(channel=channel), session(channels=channels))
+
+    assert subscribed(channel, channels) is heard
+    assert verdict == (None if heard else Verdict.skip("channel"))
+
+
+@pytest.mark.parametrize(
+    ("to", "capabilities", "tries"),
+    [
+        ("codex-demo-1", (), True),
+        ("tag:review", (), True),
+        ("broadcast", (), True),
+        ("cap:review", ("chat", "review"), True),
+        ("cap:review", ("chat",), False),
+        ("cap:review", (), False),
+    ],
+)
+def test_a_session_tries_for_work_that_it_can_do(
+    to: str,
+    capabilities: tuple[str, ...],
+    tries: bool,  # noqa: FBT001
+):
+    work = message(to=to, claimable=True)
+
+    assert on_claim(work, session(capabilities=capabilities)) is tries

@@ -1,0 +1,203 @@
+"""How messages enter a session: every strategy in every activity."""
+
+import pytest
+
+from relay_core import (
+    OPERATOR,
+    Abilities,
+    Activity,
+    AgentId,
+    Credential,
+    DeliveryPlan,
+    Message,
+    Mode,
+    Policy,
+    Sender,
+    Session,
+    Steering,
+)
+from relay_plugins.delivery import choose_delivery, may_interrupt
+from values import ABLE, NOW_MS, in_turn, message, session
+
+HOUR_MS = 3_600_000
+MINUTE_MS = 60_000
+PATIENT = Policy(strategy="patient")
+
+
+def urgent(number: int = 1, sender: str = "lead", **fields: object) -> Message:
+    return message(number, sender, urgent=True, **fields)
+
+
+def allowing(*names: str, **fields: object) -> Policy:
+    return Policy(urgent_from=names, **fields)
+
+
+@pytest.mark.parametrize("strategy", ["adaptive", "patient", "none of ours"])
+def test_at_rest_all_that_waits_starts_one_turn(strategy: str):
+    resting = session(policy=Policy(strategy=strategy))
+
+    assert choose_delivery([message(1), message(2)], resting) == DeliveryPlan.start()
+
+
+def test_during_a_turn_adaptive_joins_it_with_all_that_waits():
+    assert choose_delivery([message(1), message(2)], in_turn()) == DeliveryPlan.steer(take=2)
+
+
+def test_during_a_turn_patient_waits_for_its_end():
+    plan = choose_delivery([message()], in_turn(policy=PATIENT))
+
+    assert (plan.mode, plan.until_ms) == (Mode.WAIT, None)
+    assert plan.reason == "patient: waits for the end of the turn"
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        in_turn(abilities=Abilities(steer=Steering.NONE, interrupt=True)),
+        in_turn(turn=None),
+        in_turn(activity=Activity.WAITING_FOR_USER),
+        session(activity=Activity.AWAY),
+    ],
+)
+def test_where_nothing_can_join_adaptive_waits_and_says_why(moment: Session):
+    plan = choose_delivery([message()], moment)
+
+    assert plan.mode is Mode.WAIT
+    assert plan.reason
+
+
+def test_a_strategy_that_nobody_knows_delivers_nothing_into_a_turn_and_says_so():
+    plan = choose_delivery([message()], in_turn(policy=Policy(strategy="patiant")))
+
+    assert plan.mode is Mode.WAIT
+    assert "'patiant'" in (plan.reason or "")
+    assert "adaptive, patient" in (plan.reason or "")
+
+
+def test_each_sender_can_have_a_strategy_of_its_own():
+    policy = Policy(strategy="adaptive", sender_strategies={"slow": "patient"})
+    quick, slow = message(1, "quick"), message(2, "slow")
+
+    assert choose_delivery([quick], in_turn(policy=policy)).mode is Mode.STEER
+    assert choose_delivery([slow], in_turn(policy=policy)).mode is Mode.WAIT
+
+
+def test_a_mixed_batch_keeps_its_order():
+    policy = Policy(strategy="adaptive", sender_strategies={"slow": "patient"})
+    a, b, slow, c = message(1), message(2), message(3, "slow"), message(4)
+
+    assert choose_delivery([a, b, slow, c], in_turn(policy=policy)) == DeliveryPlan.steer(take=2)
+    assert choose_delivery([slow, a], in_turn(policy=policy)).mode is Mode.WAIT
+
+
+# --- urgent ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("strategy", ["adaptive", "patient"])
+@pytest.mark.parametrize("activity", [Activity.IN_TURN, Activity.WAITING_FOR_USER])
+def test_an_urgent_message_from_an_allowed_sender_interrupts(strategy: str, activity: Activity):
+    busy = in_turn(activity=activity, policy=allowing("lead", strategy=strategy))
+    plan = choose_delivery([message(1), urgent(2)], busy)
+
+    assert (plan.mode, plan.take) == (Mode.INTERRUPT, None)
+    assert plan.reason == "urgent from lead"
+
+
+def test_an_urgent_message_from_anybody_else_is_delivered_as_any_other_and_the_plan_says_so():
+    joined = choose_delivery([urgent()], in_turn(policy=allowing("boss")))
+    waiting = choose_delivery([urgent()], in_turn(policy=allowing("boss", strategy="patient")))
+
+    assert joined.mode is Mode.STEER
+    assert joined.reason == "urgent from lead is not in urgent_from: delivered as any other"
+    assert waiting.mode is Mode.WAIT
+    assert "not in urgent_from" in (waiting.reason or "")
+
+
+def test_a_turn_that_waits_for_the_user_is_not_interrupted_by_those_who_may_not():
+    asking = in_turn(activity=Activity.WAITING_FOR_USER, policy=allowing("boss"))
+
+    assert choose_delivery([urgent()], asking).mode is Mode.WAIT
+
+
+def test_where_the_agent_cannot_be_interrupted_the_plan_says_so():
+    abilities = Abilities(steer=Steering.LIVE, interrupt=False)
+    plan = choose_delivery([urgent()], in_turn(policy=allowing("lead"), abilities=abilities))
+
+    assert plan.mode is Mode.STEER
+    assert "cannot be interrupted" in (plan.reason or "")
+
+
+def test_at_rest_there_is_nothing_to_interrupt():
+    assert choose_delivery([urgent()], session(policy=allowing("*"))) == DeliveryPlan.start()
+
+
+@pytest.mark.parametrize(
+    ("names", "allowed"),
+    [
+        ((), False),
+        (("lead",), True),
+        (("Lead",), False),
+        (("tag:core",), True),
+        (("tag:other",), False),
+        (("core",), False),
+        (("label:the lead",), True),
+        (("the lead",), False),
+        (("*",), True),
+        (("operator",), False),
+    ],
+)
+def test_urgent_from_names_ids_tags_labels_or_everybody(names: tuple[str, ...], allowed: bool):  # noqa: FBT001
+    sender = Sender(id=AgentId("lead"), label="the lead", tags=("core",))
+
+    assert may_interrupt(message(1, "lead", sender=sender), allowing(*names)) is allowed
+
+
+@pytest.mark.parametrize("credential", Credential)
+def test_only_the_user_s_own_token_makes_an_operator(credential: Credential):
+    sender = Sender(id=OPERATOR, credential=credential)
+    word = message(1, OPERATOR, sender=sender)
+
+    assert may_interrupt(word, Policy()) is (credential is Credential.USER)
+
+
+# --- coming back -----------------------------------------------------------------------------
+
+
+def back_after(away_ms: int, **fields: object) -> Session:
+    return session(away_ms=away_ms, **fields)
+
+
+@pytest.mark.parametrize(
+    ("away_ms", "count", "age_ms", "digest"),
+    [
+        (10 * MINUTE_MS, 9, 0, False),
+        (10 * MINUTE_MS + 1, 3, HOUR_MS, False),
+        (10 * MINUTE_MS + 1, 4, 0, True),
+        (10 * MINUTE_MS + 1, 1, HOUR_MS + 1, True),
+        (0, 50, 9 * HOUR_MS, False),
+    ],
+)
+def test_after_a_long_absence_much_or_old_mail_comes_as_one_digest(
+    away_ms: int,
+    count: int,
+    age_ms: int,
+    digest: bool,  # noqa: FBT001
+):
+    mail = [message(number, created_at=NOW_MS - age_ms) for number in range(1, count + 1)]
+    plan = choose_delivery(mail, back_after(away_ms))
+
+    assert (plan.mode, plan.take, plan.digest) == (Mode.START, None, digest)
+
+
+def test_how_long_an_absence_is_long_can_be_set():
+    mail = [message(number) for number in range(1, 6)]
+    policy = Policy(away_after_ms=HOUR_MS)
+
+    assert not choose_delivery(mail, back_after(HOUR_MS, policy=policy)).digest
+    assert choose_delivery(mail, back_after(HOUR_MS + 1, policy=policy)).digest
+
+
+def test_into_a_running_turn_goes_no_digest():
+    mail = [message(number) for number in range(1, 6)]
+
+    assert not choose_delivery(mail, in_turn(away_ms=HOUR_MS, abilities=ABLE)).digest

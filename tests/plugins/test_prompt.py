@@ -1,0 +1,191 @@
+"""The words round a message say who sent it and how to answer, and nothing a sender wrote."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay_core import OPERATOR, AgentId, Credential, DeliveryPlan, Mode, Prompt, Sender
+from relay_core.fence import fence, parse
+from relay_plugins.prompt import format_context, format_prompt
+from values import NOW_MS, message, session
+
+START = DeliveryPlan.start()
+DIGEST = DeliveryPlan(mode=Mode.START, digest=True)
+FENCE_ID = "a" * 32
+
+
+def header(prompt: Prompt, at: int = 0) -> dict[str, str]:
+    return dict(prompt.parts[at].header)
+
+
+def test_a_message_is_shown_with_all_that_is_known_of_it():
+    whole = message(
+        7,
+        subject="flaky tests",
+        reply_to=3,
+        channel="ci",
+        pair_id="pair-1",
+        sender=Sender(id=AgentId("builder"), label="the builder"),
+        body="look\nhere",
+    )
+    prompt = format_prompt([whole], session(), START)
+
+    assert header(prompt) == {
+        "Message": "7",
+        "From": "builder",
+        "Label": "the builder",
+        "Subject": "flaky tests",
+        "In reply to": "3",
+        "Channel": "ci",
+        "Pair": "pair-1",
+    }
+    assert prompt.parts[0].body == "look\nhere"
+
+
+def test_what_is_not_known_is_not_shown():
+    assert set(header(format_prompt([message()], session(), START))) == {"Message", "From"}
+
+
+def test_one_message_shows_the_command_that_answers_it():
+    prompt = format_prompt([message(7)], session(), START)
+
+    command = "agent-relay send builder TEXT --from codex-demo-1 --reply-to 7"
+    assert command in prompt.footer
+
+
+def test_several_messages_are_one_prompt_in_their_order():
+    prompt = format_prompt([message(1), message(2, "tester")], session(), START)
+
+    assert [part.message_id for part in prompt.parts] == [1, 2]
+    assert prompt.header.startswith("2 messages, oldest first, from other agents")
+    assert "--reply-to MESSAGE" in prompt.footer
+
+
+def test_it_says_that_the_text_is_another_agent_s_and_not_the_user_s():
+    prompt = format_prompt([message()], session(), START)
+
+    assert "not by your user" in prompt.header
+
+
+@pytest.mark.parametrize(
+    ("credential", "claims"), [(Credential.USER, True), (Credential.AGENT, False)]
+)
+def test_only_the_user_s_token_is_called_the_user_s(credential: Credential, claims: bool):  # noqa: FBT001
+    word = message(1, OPERATOR, sender=Sender(id=OPERATOR, credential=credential))
+    prompt = format_prompt([word], session(), START)
+
+    assert ("relay token of this machine's user" in prompt.header) is claims
+    mixed = format_prompt([word, message(2)], session(), START)
+    assert "from other agents" in mixed.header
+
+
+def test_claimable_work_says_whose_it_is():
+    work = message(1, claimable=True, claimed_by=AgentId("codex-demo-1"))
+    prompt = format_prompt([work], session(), START)
+
+    assert header(prompt)["Claimable"].startswith("codex-demo-1 holds this work")
+    assert "yours alone" in prompt.footer
+
+
+@pytest.mark.parametrize(("approval", "http"), [("open", True), ("guarded", False)])
+def test_http_is_shown_only_where_the_session_can_open_sockets(approval: str, http: bool):  # noqa: FBT001
+    prompt = format_prompt([message()], session(approval=approval), START)
+
+    assert ("http://127.0.0.1:4850/api/messages" in prompt.footer) is http
+    assert ("sandbox" in prompt.footer) is not http
+
+
+def test_an_id_that_is_no_plain_word_is_kept_out_of_the_command():
+    prompt = format_prompt([message(1, "x; rm -rf ~")], session(), START)
+
+    assert "rm -rf" not in prompt.footer
+    assert "agent-relay send FROM TEXT" in prompt.footer
+
+
+WORDS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=40)
+
+
+@given(body=WORDS, subject=WORDS, channel=WORDS, pair=WORDS, label=WORDS, digest=st.booleans())
+def test_nothing_that_a_sender_wrote_leaves_the_fence(
+    *, body: str, subject: str, channel: str, pair: str, label: str, digest: bool
+):
+    sender = Sender(id=AgentId("builder"), label=label)
+    hostile = message(1, body=body, subject=subject, channel=channel, pair_id=pair, sender=sender)
+    plain = message(1, body="x", sender=Sender(id=AgentId("builder")))
+    plan = DIGEST if digest else START
+    prompt, harmless = (format_prompt([each], session(), plan) for each in (hostile, plain))
+
+    assert (prompt.header, prompt.footer) == (harmless.header, harmless.footer)
+    assert parse(fence(prompt, FENCE_ID), FENCE_ID) == prompt.parts
+
+
+def test_no_prompt_and_no_context_holds_a_token():
+    texts = [
+        str(format_prompt([message()], session(), START)),
+        format_context(session(label="x", tags=("a",))),
+    ]
+
+    for text in texts:
+        assert not re.search(r"[A-Za-z0-9_-]{32,}", text)
+
+
+# --- the digest ------------------------------------------------------------------------------
+
+
+def test_a_digest_shows_subjects_and_ids_and_no_bodies():
+    mail = [
+        message(1, subject="first", body="the first body"),
+        message(2, body="no subject here, but a long first line " + "x" * 90 + "\nsecond line"),
+        message(3, body=" \n"),
+    ]
+    prompt = format_prompt(mail, session(away_ms=45 * 60_000), DIGEST)
+
+    assert [part.message_id for part in prompt.parts] == [1, 2, 3]
+    assert {part.body for part in prompt.parts} == {""}
+    assert header(prompt, 0)["Subject"] == "first"
+    assert len(header(prompt, 1)["Begins"]) <= 81
+    assert "Begins" not in header(prompt, 2)
+    assert "45 min" in prompt.header
+    assert "agent-relay show 1" in prompt.footer
+    assert "agent-relay inbox codex-demo-1" in prompt.footer
+
+
+# --- the context -----------------------------------------------------------------------------
+
+
+def test_the_context_tells_a_session_who_it_is_and_what_it_can_do():
+    text = format_context(
+        session(
+            label="frontend dev",
+            profile="frontend",
+            tags=("codex", "ui"),
+            capabilities=("chat",),
+            channels=("frontend",),
+            approval="guarded",
+        )
+    )
+
+    for known in (
+        "codex-demo-1", "http://127.0.0.1:4850", "frontend dev", "profile: frontend", "codex, ui",
+        "capabilities: chat", "channels: frontend", "guarded, commands run in a sandbox",
+        "agent-relay send", "tag:NAME", "cap:NAME", "label:NAME", "broadcast", "--reply-to",
+        "neither thanks",
+    ):  # fmt: skip
+        assert known in text
+
+
+def test_the_context_leaves_out_what_is_not_there_and_is_one_line():
+    text = format_context(session(label="two\nlines"))
+
+    assert "profile:" not in text
+    assert "channels:" not in text
+    assert "label: two lines" in text
+    assert "\n" not in text
+
+
+def test_the_same_question_has_the_same_answer():
+    asked = ([message(1), message(2)], session(now=NOW_MS), START)
+
+    assert format_prompt(*asked) == format_prompt(*asked)
