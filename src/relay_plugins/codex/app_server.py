@@ -191,7 +191,9 @@ class AppServer:
             self._tell_progress()
 
     async def _until_next_survey(self, connection: Connection) -> None:
-        waiting = any(each.activity is Activity.AWAY for each in self.threads.values())
+        waiting = any(
+            each.activity is Activity.AWAY or each.unsettled for each in self.threads.values()
+        )
         missing = self.wanted - self.threads.keys()
         locked = any(not lock.held for lock in self._locks.values())
         limit = AWAY_REPAIR_S if waiting or missing or locked else REPAIR_S
@@ -229,7 +231,8 @@ class AppServer:
         changed = tracked.thread.status != thread.status
         if changed:
             tracked.set_status(thread.status)
-        if changed or not tracked.seen or tracked.activity is Activity.AWAY:
+        away = tracked.activity is Activity.AWAY
+        if changed or away or tracked.unsettled or not tracked.seen:
             await tracked.follow(connection)
         self._note_presence(tracked)
 

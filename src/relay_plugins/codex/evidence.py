@@ -19,6 +19,8 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from relay_core import (
     Absent,
     AttemptId,
@@ -28,7 +30,7 @@ from relay_core import (
     Struct,
     Unknown,
 )
-from relay_plugins.codex.wire import CLIENT_ID_PREFIX, Item, ListedItem, ThreadStatus, Turn
+from relay_plugins.codex.wire import CLIENT_ID_PREFIX, RUNNING, Item, ListedItem, ThreadStatus, Turn
 
 SETTLE_S = 0.5
 UNLISTED_S = 5.0
@@ -165,6 +167,28 @@ def no_history_yet(message: str) -> bool:
 
 
 # Whose turn it is --------------------------------------------------------------------------------
+
+
+def outer_turns(turns: Sequence[Turn], *, at_rest: bool) -> tuple[Turn, ...]:
+    """The turns that anybody talks to, without the inner ones that work for them.
+
+    During a review the inner turn is listed as running and the review itself as completed or not at
+    all; what can be stopped is the review. On a thread at rest an inner turn may be listed as
+    running for ever, and one that has ended as interrupted: neither means anything.
+    """
+    running = [] if at_rest else [turn for turn in turns if turn.inner and turn.running]
+    roots = {turn.root_turn_id or turn.id: turn.items for turn in running}
+    outer = [turn for turn in turns if not turn.inner]
+    unlisted = roots.keys() - {turn.id for turn in outer}
+    return (
+        *(Turn(id=root, status=RUNNING, items=roots[root]) for root in sorted(unlisted)),
+        *(
+            msgspec.structs.replace(turn, status=RUNNING, items=roots[turn.id])
+            if turn.id in roots
+            else turn
+            for turn in outer
+        ),
+    )
 
 
 class TurnReading(Struct):

@@ -25,7 +25,14 @@ from relay_core import Turn as RunningTurn
 from relay_plugins.codex.address import ADAPTER, Process
 from relay_plugins.codex.approval import read_mode
 from relay_plugins.codex.client import Connection
-from relay_plugins.codex.evidence import AT_REST, NOT_LOADED, Handed, TurnReading, read_turn
+from relay_plugins.codex.evidence import (
+    AT_REST,
+    NOT_LOADED,
+    Handed,
+    TurnReading,
+    outer_turns,
+    read_turn,
+)
 from relay_plugins.codex.handovers import HandOvers
 from relay_plugins.codex.history import read_whole_turn, recent_turns
 from relay_plugins.codex.wire import Thread, ThreadStatus, Turn
@@ -53,7 +60,8 @@ class TrackedThread:
     `follow` reads what changed and reports it, one reading at a time. What happened is reported in
     order, the end of a turn before the rest that follows it: nobody takes a thread for free before
     it is known that its user stopped it. `trouble` says why the thread is away; `unsteerable` is a
-    turn that takes no input.
+    turn that takes no input; `unsettled` tells that the list of turns said something else than the
+    thread's status, so that it is to be read again.
     """
 
     def __init__(
@@ -70,6 +78,7 @@ class TrackedThread:
         self.interrupting: dict[str, bool] = {}
         self.hand_overs = HandOvers()
         self.refusals = 0
+        self.unsettled = False
         self._report = report
         self._newest_ended: str | None = None
         self._told_user_turn: str | None = None
@@ -147,7 +156,7 @@ class TrackedThread:
         async with self._reading:
             if turn_id in self._ended:
                 return
-            for turn in await recent_turns(connection, self.id):
+            for turn in await self._outer_turns(connection):
                 if turn.id == turn_id and not turn.running:
                     await self._report_end(connection, turn, live=False)
 
@@ -180,19 +189,22 @@ class TrackedThread:
             self._show_first(status)
             if status.type == NOT_LOADED:
                 return None
-            turns = await recent_turns(connection, self.id)
+            turns = await self._outer_turns(connection)
             running = next((turn for turn in turns if turn.running), None)
             if running is not None and self.thread.status.type not in AT_REST:
                 self._show_running(self.thread.status, running)
-            if status is self.thread.status and _agree(status, running):
-                break
-            if (wait := next(waits, None)) is None:
+            self.unsettled = status is not self.thread.status or not _agree(status, running)
+            if not self.unsettled or (wait := next(waits, None)) is None:
                 break
             await asyncio.sleep(wait)
         if status.type == "systemError" and turns and turns[0].status == "interrupted":
             await asyncio.sleep(REREAD_S)
-            turns = await recent_turns(connection, self.id)
+            turns = await self._outer_turns(connection)
         return status, turns
+
+    async def _outer_turns(self, connection: Connection) -> tuple[Turn, ...]:
+        turns = await recent_turns(connection, self.id)
+        return outer_turns(turns, at_rest=self.thread.status.type in AT_REST)
 
     def _new_ends(self, turns: tuple[Turn, ...]) -> list[Turn]:
         """The turns that ended since the last reading, newest first."""

@@ -188,14 +188,19 @@ class ItemsListResult(Struct):
     next_cursor: str | None = None
 
 
+RUNNING = "inProgress"
+
+
 class Turn(Struct):
     """One turn; `started_at` and `completed_at` are seconds since the Unix epoch by Codex's clock.
 
     `items` holds all of them only in the view `full`; `summary` has the first user message and the
-    last words, and hides messages that were steered in.
+    last words, and hides messages that were steered in. `root_turn_id` is another turn's id where
+    this one only works for it, as the inner turn of a review does.
     """
 
     id: str
+    root_turn_id: str | None = None
     status: str = ""
     items: tuple[Item, ...] = ()
     started_at: float | None = None
@@ -204,7 +209,12 @@ class Turn(Struct):
     @property
     def running(self) -> bool:
         """Whether it has not ended."""
-        return self.status == "inProgress"
+        return self.status == RUNNING
+
+    @property
+    def inner(self) -> bool:
+        """Whether it only works for another turn."""
+        return self.root_turn_id not in {None, self.id}
 
 
 class TurnsListParams(Struct, omit_defaults=True):
