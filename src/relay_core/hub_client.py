@@ -36,7 +36,7 @@ from relay_core.hub_api import (
     TurnReport,
     VerdictRequest,
 )
-from relay_core.hub_proof import CHALLENGE_BYTES, is_hub
+from relay_core.hub_proof import CHALLENGE_BYTES, is_hub, token_hash, token_key
 from relay_core.messages import (
     AgentId,
     Attempt,
@@ -123,7 +123,8 @@ class HubClient:
         if parts.scheme == "https":
             return
         challenge = secrets.token_hex(CHALLENGE_BYTES)
-        answer = await self._request("GET", f"/healthz?nonce={challenge}")
+        key = token_key(token_hash(self._token))
+        answer = await self._request("GET", f"/healthz?nonce={challenge}&key={key}")
         try:
             proof = msgspec.json.decode(answer.content, type=_Health).proof or ""
         except msgspec.DecodeError:

@@ -89,6 +89,7 @@ class HubServer:
         token_file: Path | None = None,
     ) -> None:
         self.service = service
+        self.token = token
         self._token_hash = token_hash(token)
         self._token_file = token_file
         self._host = host
@@ -219,13 +220,15 @@ async def open_hub(
     port: int = DEFAULT_PORT,
     limits: Limits | None = None,
     failpoint: Callable[[Failpoint], object] = _no_failpoint,
+    token: str | None = None,
 ) -> AsyncGenerator[HubServer]:
     """Run a whole hub: token, store, service, server; closed in the opposite order.
 
+    `token` is the user token where the caller knows it; else it is in the file, or made there.
     `failpoint` is called in the writer's thread. Raises what a start makes impossible: PortTaken,
     SettingsError (token, address), or a StoreError.
     """
-    token = read_or_make_token(token_file, random)
+    token = token or read_or_make_token(token_file, random)
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="hub-writer") as writer:
         store = SqliteStore.open(
             store_file,

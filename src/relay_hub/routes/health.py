@@ -15,14 +15,14 @@ _CHALLENGE = re.compile(r"[0-9a-f]{32,128}")
 
 
 class Health(Struct):
-    """GET /healthz. `proof` answers `?nonce=HEX`: see `relay_core.hub_proof`."""
+    """GET /healthz. `proof` answers `?nonce=HEX&key=HEX`: see `relay_core.hub_proof`."""
 
     status: str = "ok"
     proof: str | None = None
 
 
 def healthz(user_hash: bytes, port: Callable[[], int]) -> Handler:
-    """Answer that the process is there, and prove on request that it knows the user token."""
+    """Answer that the process is there, and prove on request that it knows a token."""
 
     async def handler(call: Call) -> Answer:
         challenge = call.query().get("nonce")
@@ -30,7 +30,9 @@ def healthz(user_hash: bytes, port: Callable[[], int]) -> Handler:
             return Answer(body=Health())
         if not _CHALLENGE.fullmatch(challenge):
             raise HubRefused(422, "bad_query", "nonce is 32 to 128 hex digits, lower case")
-        return Answer(body=Health(proof=hub_proof(user_hash, challenge, port())))
+        key = call.query().get("key")
+        known = None if key is None else call.service.tokens.named(key)
+        return Answer(body=Health(proof=hub_proof(known or user_hash, challenge, port())))
 
     return handler
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from relay_core.hub_proof import token_key
 from relay_core.messages import (
     OPERATOR,
     AgentId,
@@ -24,14 +25,17 @@ class AgentTokens:
         self._look = committer.look
         self._random = random
         self._known: dict[bytes, AgentId] = {}
+        self._by_key: dict[str, bytes] = {}
 
     async def load(self) -> None:
         """Read the hashes that the store has."""
         self._known = dict(await self._look(lambda reads: reads.agent_tokens()))
+        self._by_key = {token_key(hashed): hashed for hashed in self._known}
 
     def forget(self, agent_id: AgentId) -> None:
         """Forget the tokens of an agent that was deleted."""
         self._known = {key: each for key, each in self._known.items() if each != agent_id}
+        self._by_key = {token_key(hashed): hashed for hashed in self._known}
 
     async def make(self, agent_id: AgentId, caller: Caller) -> str:
         """Make a token that acts for one agent; only its hash is kept.
@@ -49,7 +53,12 @@ class AgentTokens:
 
         await self._change(work)
         self._known[hashed] = agent_id
+        self._by_key[token_key(hashed)] = hashed
         return token
+
+    def named(self, key: str) -> bytes | None:
+        """The hash of the agent token that a client names, for a proof that it is known here."""
+        return self._by_key.get(key)
 
     def caller(self, hashed: bytes) -> Caller | None:
         """Who the bearer of an agent token is, by the token's hash."""
