@@ -101,8 +101,33 @@ class ArmedFailpoints:
             os.close(log)
 
 
+class FileFailpoints(ArmedFailpoints):
+    """Acts once on what a file asks for, whenever a test has written one.
+
+    The file holds one trap; it is removed when its point is reached, before the action, so that a
+    process which a test has started again goes on until the next is written.
+    """
+
+    def __init__(self, file: Path, log: Path | None = None) -> None:
+        super().__init__((), log)
+        self._file = file
+
+    def _sprung(self, name: Failpoint) -> list[Trap]:
+        try:
+            trap = _trap(self._file.read_text().strip())
+        except FileNotFoundError:
+            return []
+        if trap.name is not name:
+            return []
+        self._file.unlink()
+        self._traps = (trap,)
+        return super()._sprung(name)
+
+
 def from_environment(environ: Mapping[str, str]) -> Failpoints:
     """Arm what AGENT_RELAY_FAILPOINT asks for: `name:action[@hit]`, separated by commas.
+
+    `@FILE` reads one trap at a time from a file, each time that there is one.
 
     Actions: `kill`, `exit`, `drop`, `pause:SECONDS`. SettingsError where the flag of a test is not
     set, or where the value cannot be understood.
@@ -116,7 +141,10 @@ def from_environment(environ: Mapping[str, str]) -> Failpoints:
             fix=f"unset {VARIABLE}",
         )
     log = environ.get(LOG_VARIABLE, "")
-    return ArmedFailpoints(traps(wanted), Path(log) if log else None)
+    log_file = Path(log) if log else None
+    if wanted.startswith("@"):
+        return FileFailpoints(Path(wanted[1:]), log_file)
+    return ArmedFailpoints(traps(wanted), log_file)
 
 
 def traps(wanted: str) -> tuple[Trap, ...]:
