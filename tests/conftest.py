@@ -1,3 +1,10 @@
 """What every ring of the tests shares; the parts are in ``tests/fixtures``."""
 
-pytest_plugins = ["isolation", "leak_check", "skip_list", "codex_runs", "real_codex"]
+pytest_plugins = [
+    "isolation",
+    "leak_check",
+    "skip_list",
+    "codex_runs",
+    "real_codex",
+    "hypothesis_profile",
+]
