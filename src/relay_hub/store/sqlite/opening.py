@@ -36,6 +36,8 @@ CHECKED_BYTES = 256 * 1024 * 1024
 """Larger databases are not read through at start."""
 
 _HEADER = b"SQLite format 3\0"
+_HEADER_BYTES = 100
+_APPLICATION_ID_AT = 68
 
 
 class ProcessLock:
@@ -166,20 +168,21 @@ def _check_file(path: Path) -> None:
     except OSError as error:
         raise StoreUnsafe(path, f"cannot be opened: {error.strerror}") from error
     try:
-        header = os.read(opened, len(_HEADER))
+        header = os.read(opened, _HEADER_BYTES)
         if found.st_mode & 0o077:
             os.fchmod(opened, 0o600)
     finally:
         os.close(opened)
     if not header:
         raise StoreDamaged(path, "is empty")
-    if header != _HEADER:
+    if not header.startswith(_HEADER):
         raise StoreDamaged(path, "is not a SQLite database")
+    # Before anything is opened: even setting the journal mode would change another's file.
+    if header[_APPLICATION_ID_AT:][:4] != APPLICATION_ID.to_bytes(4, "big"):
+        raise StoreDamaged(path, "is not a database of this hub")
 
 
 def _check_contents(path: Path, connection: sqlite3.Connection) -> None:
-    if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-        raise StoreDamaged(path, "is not a database of this hub")
     version = _version(connection)
     if version > len(migrations()):
         raise StoreTooNew(path, version, len(migrations()))

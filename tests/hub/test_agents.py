@@ -1,0 +1,258 @@
+"""Registering, epochs, presence and what an agent shows of itself."""
+
+import msgspec
+import pytest
+
+from hub_kit import Hub, agent_caller, as_body
+from relay_core.errors import HubRefused, StaleEpoch
+from relay_core.hub_api import (
+    AgentPatch,
+    HeartbeatRequest,
+    ReadyRequest,
+    RegisterRequest,
+    Served,
+    StatusRequest,
+)
+from relay_core.messages import OPERATOR, AgentId, DeliveryState
+from relay_hub.callers import USER
+
+A = AgentId("a")
+
+
+async def test_the_first_registration_has_epoch_one_and_each_next_one_more(hub: Hub):
+    epochs = [(await hub.register("a")).epoch for _ in range(3)]
+
+    assert epochs == [1, 2, 3]
+
+
+async def test_an_epoch_is_not_used_again_after_the_agent_was_deleted(hub: Hub):
+    await hub.register("a")
+    await hub.service.agents.remove(A, USER)
+
+    assert (await hub.register("a")).epoch == 2
+
+
+async def test_a_registration_says_how_long_the_agent_was_away(hub: Hub):
+    first = await hub.register("a")
+    await hub.wait(600)
+    again = await hub.register("a")
+
+    assert first.away_ms == 0
+    assert again.away_ms == 600_000
+
+
+async def test_meta_tells_thread_channels_and_approval(hub: Hub):
+    agent = await hub.register(
+        "a", meta={"threadId": "T", "channels": ["ops", "ops"], "approvalMode": "guarded", "x": [1]}
+    )
+
+    assert (agent.thread_id, agent.channels, agent.approval) == ("T", ("ops",), "guarded")
+    assert msgspec.json.decode(agent.meta)["x"] == [1]
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"id": "operator"}, "reserved_id"),
+        ({"id": "broadcast"}, "reserved_id"),
+        ({"id": "tag:x"}, "bad_agent_id"),
+        ({"id": "a b"}, "bad_agent_id"),
+        ({"id": ""}, "bad_agent_id"),
+        ({"id": "\u0430"}, "bad_agent_id"),
+        ({"id": "x" * 129}, "bad_agent_id"),
+        ({"id": "a/../b"}, "bad_agent_id"),
+        ({"label": "two\nlines"}, "bad_text"),
+        ({"tags": ["\x1b[31m"]}, "bad_text"),
+        ({"tags": ["x" * 129]}, "too_long"),
+        ({"tags": [str(number) for number in range(65)]}, "too_many"),
+        ({"meta": []}, "bad_meta"),
+        ({"meta": {"k": "x" * 17_000}}, "meta_too_large"),
+        ({"meta": {"threadId": 7}}, "bad_meta"),
+        ({"meta": {"approvalMode": "root"}}, "bad_meta"),
+    ],
+)
+async def test_a_registration_that_makes_no_sense_is_refused(hub: Hub, fields, code):
+    request = as_body(RegisterRequest, {"id": "a", **fields})
+
+    with pytest.raises(HubRefused) as refused:
+        await hub.service.agents.register(request, USER)
+
+    assert (refused.value.status, refused.value.code) == (422, code)
+    assert await hub.service.agents.all(USER) == ()
+
+
+async def test_registering_again_makes_what_was_being_injected_uncertain(hub: Hub):
+    await hub.register("a")
+    sent = await hub.send("a")
+    await hub.inject("a", sent.deliveries[0].id)
+
+    await hub.register("a")
+
+    (offer,) = await hub.offers("a")
+    assert offer.delivery.state is DeliveryState.UNCERTAIN
+    assert offer.attempt is not None
+    assert offer.attempt.id == "a1"
+
+
+async def test_what_waits_survives_a_registration(hub: Hub):
+    await hub.register("a")
+    await hub.send("a")
+    await hub.register("a")
+
+    assert [each.delivery.state for each in await hub.offers("a")] == [DeliveryState.QUEUED]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda hub, **who: hub.service.agents.heartbeat(A, HeartbeatRequest(**who), USER),
+        lambda hub, **who: hub.service.agents.set_status(A, StatusRequest(status="busy", **who), USER),
+        lambda hub, **who: hub.service.agents.set_ready(A, ReadyRequest(ready=True, **who), USER),
+    ],
+)
+async def test_acting_for_an_agent_needs_the_newest_epoch(hub: Hub, call):
+    await hub.register("a")
+    await hub.register("a", instanceId="a-2")
+
+    with pytest.raises(HubRefused) as missing:
+        await call(hub)
+    for who in ({"epoch": 1}, {"epoch": 3}, {"epoch": 0}, {"epoch": 2, "instance_id": "a-1"}):
+        with pytest.raises(StaleEpoch):
+            await call(hub, **who)
+    await call(hub, epoch=2, instance_id="a-2")
+
+    assert (missing.value.status, missing.value.code) == (428, "epoch_required")
+
+
+async def test_an_unknown_agent_is_not_found(hub: Hub):
+    with pytest.raises(HubRefused) as refused:
+        await hub.service.agents.heartbeat(A, HeartbeatRequest(epoch=1), USER)
+
+    assert (refused.value.status, refused.value.code) == (404, "unknown_agent")
+
+
+async def test_an_agent_is_reachable_for_ninety_seconds_after_it_was_heard_of(hub: Hub):
+    await hub.register("a")
+    await hub.wait(90)
+    there = (await hub.service.agents.one(A, USER)).reachable
+    await hub.wait(1)
+    away = await hub.service.agents.one(A, USER)
+    sent = await hub.send("a")
+
+    assert there
+    assert (away.reachable, away.away_ms) == (False, 91_000)
+    assert sent.deliveries[0].away
+
+
+async def test_an_agent_that_is_served_on_a_stream_is_reachable_without_heartbeats(hub: Hub):
+    agent = await hub.register("a")
+    stream = hub.service.listening.open(USER, lambda frame: None)
+    await hub.service.listening.serve(stream, [Served(id=A, instance_id="a-1", epoch=agent.epoch)])
+    await hub.wait(3_600)
+
+    served = (await hub.service.agents.one(A, USER)).reachable
+    await hub.service.listening.close(stream)
+    await hub.wait(91)
+    away = await hub.service.agents.one(A, USER)
+
+    assert served
+    assert (away.reachable, away.away_ms) == (False, 91_000)
+
+
+async def test_an_agent_that_says_it_is_offline_is_not_reachable(hub: Hub):
+    await hub.register("a")
+    await hub.service.agents.set_status(A, StatusRequest(status="offline", epoch=1), USER)
+
+    assert not (await hub.service.agents.one(A, USER)).reachable
+
+
+async def test_a_heartbeat_carries_what_a_session_shows(hub: Hub):
+    await hub.register("a")
+    beat = HeartbeatRequest(epoch=1, waiting="busy", unattended=True, last_user_turn_ms=5)
+    await hub.service.agents.heartbeat(A, beat, USER)
+    shown = await hub.service.agents.one(A, USER)
+    await hub.service.agents.heartbeat(A, HeartbeatRequest(epoch=1), USER)
+    later = await hub.service.agents.one(A, USER)
+
+    assert (shown.waiting, shown.unattended, shown.last_user_turn_ms) == ("busy", True, 5)
+    assert (later.waiting, later.unattended, later.last_user_turn_ms) == (None, True, 5)
+
+
+async def test_a_label_that_a_person_gave_survives_a_registration_without_one(hub: Hub):
+    await hub.register("a", label="codex")
+    await hub.service.agents.change(A, AgentPatch(label="fixer", tags=("red",)), USER)
+    again = await hub.register("a", tags=["blue"])
+    cleared = await hub.service.agents.change(A, AgentPatch(label=""), USER)
+
+    assert (again.label, again.tags) == ("fixer", ("blue",))
+    assert cleared.label is None
+
+
+async def test_an_agents_token_acts_for_it_alone(hub: Hub):
+    await hub.register("a")
+    await hub.register("b")
+    a = agent_caller("a")
+
+    calls = [
+        hub.service.agents.register(RegisterRequest(id=AgentId("b")), a),
+        hub.service.agents.heartbeat(AgentId("b"), HeartbeatRequest(epoch=1), a),
+        hub.service.agents.change(AgentId("b"), AgentPatch(label="x"), a),
+        hub.service.agents.remove(AgentId("b"), a),
+        hub.service.deliveries.offers(AgentId("b"), a),
+        hub.service.messages.inbox(AgentId("b"), 0, 10, a),
+        hub.service.tokens.make(A, a),
+    ]
+    codes = []
+    for call in calls:
+        with pytest.raises(HubRefused) as refused:
+            await call
+        codes.append((refused.value.status, refused.value.code))
+
+    assert codes == [(403, "foreign_agent")] * 6 + [(403, "user_only")]
+
+
+async def test_meta_is_shown_to_the_agent_itself_and_to_the_user(hub: Hub):
+    await hub.register("a", meta={"secret": 1})
+    await hub.register("b")
+
+    shown = [
+        bytes((await hub.service.agents.one(A, caller)).meta)
+        for caller in (USER, agent_caller("a"), agent_caller("b"))
+    ]
+
+    assert shown == [b'{"secret":1}', b'{"secret":1}', b"{}"]
+
+
+async def test_deleting_an_agent_buries_its_mail_and_its_tokens(hub: Hub):
+    await hub.register("a")
+    token = await hub.service.tokens.make(A, USER)
+    sent = await hub.send("a")
+    await hub.service.agents.remove(A, USER)
+
+    from relay_hub.tokens import token_hash
+
+    delivery = await hub.delivery(sent.id, "a")
+    assert (delivery.state, delivery.reason) == (DeliveryState.DEAD, "recipient_removed")
+    assert hub.service.tokens.caller(token_hash(token)) is None
+    with pytest.raises(HubRefused):
+        await hub.service.agents.remove(OPERATOR, USER)
+
+
+async def test_tokens_are_kept_as_hashes_and_known_after_a_restart(tmp_path):
+    from concurrent.futures import ThreadPoolExecutor
+
+    from hub_kit import file_hub
+    from relay_hub.tokens import token_hash
+
+    path = tmp_path / "hub.sqlite"
+    with ThreadPoolExecutor(1) as writer:
+        hub = await file_hub(path, writer)
+        await hub.register("a")
+        token = await hub.service.tokens.make(A, USER)
+        await hub.close()
+        again = await file_hub(path, writer)
+        caller = again.service.tokens.caller(token_hash(token))
+        await again.close()
+
+    assert caller == agent_caller("a")
+    assert token.encode() not in path.read_bytes()
