@@ -25,7 +25,7 @@ ATTACKS = (
     "\u202egnp.exe",
     "zero\u200bwidth\ufeff",
     "\U000e0041\U000e0042",
-    "\u2028\u2029",
+    "a\u2028b\u2029c",
     '"quotes" \\ and {braces}',
     "✓ ünïcödé 🚀",
     "$(id) `id` ; rm -rf x",
@@ -41,24 +41,30 @@ def served(relay: Relay) -> Relay:
     return relay
 
 
-def test_a_message_to_an_away_agent_is_stored_and_says_so(served: Relay):
+def test_a_message_that_waits_is_stored_and_says_so(served: Relay):
     sent = served("send", "builder", "hello", "--json").worked().json
 
     assert set(sent) == {"id", "deliveries"}
     (delivery,) = sent["deliveries"]
     assert set(delivery) == {"id", "agentId", "state", "away"}
-    assert (delivery["agentId"], delivery["state"], delivery["away"]) == ("builder", "queued", True)
-    assert "away" in served("send", "builder", "again").worked().out
+    assert (delivery["agentId"], delivery["state"]) == ("builder", "queued")
+
+
+def test_a_recipient_that_is_away_is_named(relay: Relay):
+    relay.write_config('[plugin."relay.echo"]\nagents = ["echo"]\n')
+    relay.up()
+    until("the echo agent", lambda: "echo" in [one["label"] for one in _agents(relay)])
+    relay("down").worked()
+    relay.write_config("")
+    relay.up()
+
+    sent = relay("send", "echo", "are you there?")
+
+    assert "away: it waits at the hub" in sent.worked().out
 
 
 def test_everything_that_is_sent_can_be_shown(served: Relay):
     first = served("send", "builder", "first", "--json").worked().json
-    sent = served(
-        "send", "label:Builder", "-", "--subject", "a subject", "--channel", "ops",
-        "--reply-to", str(first["id"]), "--claimable", "--urgent", "--from", "builder2", "--json",
-        stdin="line one\n\nline three ✓",
-    )  # fmt: skip
-    assert sent.code == 1, "nobody may send as an agent that is not there"
     sent = served(
         "send", "label:Builder", "-", "--subject", "a subject", "--channel", "ops",
         "--reply-to", str(first["id"]), "--claimable", "--urgent", "--json",
@@ -116,7 +122,6 @@ def test_waiting_for_an_away_agent_ends_with_5_and_keeps_the_message(served: Rel
     [
         (("send", "nobody", "x"), "nobody"),
         (("send", "tag:nothing", "x"), "nothing"),
-        (("send", "builder", "x", "--from", "stranger"), "stranger"),
         (("send", "builder", "x", "--reply-to", "999999"), "999999"),
         (("send", "builder", "x", "--subject", "y" * 5000), "subject"),
         (("show", "999999"), "999999"),
@@ -150,12 +155,13 @@ def test_a_token_of_an_agent_sends_as_that_agent_only(served: Relay):
     as_builder = {"AGENT_RELAY_TOKEN": token}
     url = served("status", "--json").json["hub"]["url"]
 
-    sent = served("send", "builder", "x", "--from", "builder", "--json", environ=as_builder)
-    other = served("send", "builder", "x", "--from", "operator", environ=as_builder)
+    served.register("other", url)
 
-    assert sent.worked().json["id"]
-    assert "builder" in other.failed(1)
-    assert url
+    sent = served("send", "other", "x", "--json", environ=as_builder).worked().json
+    foreign = served("send", "other", "x", "--from", "operator", environ=as_builder)
+
+    assert served("show", str(sent["id"]), "--json").json["from"] == "builder"
+    assert "builder" in foreign.failed(1)
 
 
 def test_the_user_token_is_shown_only_when_asked_for_twice(served: Relay):

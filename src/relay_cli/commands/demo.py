@@ -59,12 +59,12 @@ async def _play(output: Output) -> Finding:
     _cancel_when_terminated()
     timeline = Timeline(output)
     fallback = codex = None
-    try:
-        codex = await asyncio.to_thread(find_codex, os.environ)
-    except AdapterError as error:
-        fallback = f"{error.detail}; {error.fix}" if error.fix else error.detail
     keep = os.environ.get(DEBUG_VARIABLE) == "1"
     async with Stage(os.environ, keep=keep) as stage:
+        try:
+            codex = await asyncio.to_thread(find_codex, stage.looking_for_codex(os.environ))
+        except AdapterError as error:
+            fallback = f"{error.detail}; {error.fix}" if error.fix else error.detail
         if codex is None:
             output.line(f"Agent Relay demo with echo agents, in {stage.root}")
             finding = await play_with_echo(stage, timeline)

@@ -81,6 +81,12 @@ class Stage:
             if not self._keep:
                 shutil.rmtree(self.root, ignore_errors=True)
 
+    def looking_for_codex(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """The caller's environment with our home: Codex leaves files there even for --version."""
+        self.codex_home.mkdir(mode=0o700, exist_ok=True)
+        ours = {name: self.environ[name] for name in ("HOME", "CODEX_HOME", "TMPDIR")}
+        return {**environ, **ours}
+
     def write_settings(self, text: str) -> None:
         """Write the config.toml of this stage."""
         file = self.places.config_file
