@@ -1,4 +1,4 @@
-"""Profiles: the environment beats the profile beats the default, and a broken file opens nothing."""
+"""Profiles: environment beats profile beats default, and a broken file opens nothing."""
 
 import json
 import os
