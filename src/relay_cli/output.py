@@ -70,6 +70,7 @@ class Output:
 
     def remark(self, text: str) -> None:
         """Print a line beside the result, on standard error, also with `--json`."""
+        self._stdout.flush()
         self._stderr.write(f"agent-relay: {safe_line(text)}\n")
         self._stderr.flush()
 

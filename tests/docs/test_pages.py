@@ -32,7 +32,7 @@ async def test_the_examples_of_a_page_work_with_codex(
     user: Relay, page: Path, codex_server: Any, workplace: Any
 ):
     async with codex_server.client() as codex:
-        thread = await codex.start_thread(workplace.project)
+        thread = await codex.start_thread(workplace.cwd)
         user.environ |= {"APP_SERVER": codex_server.address, "THREAD": thread}
         await _in_thread(user, page)
 

@@ -11,7 +11,7 @@ from relay_cli.connection import open_hub
 from relay_cli.options import json_option, url_option
 from relay_cli.output import Output
 from relay_cli.view import NOTHING, ago, shortened
-from relay_core.messages import Message, Struct
+from relay_core.messages import OPERATOR, Message, Struct
 
 SHOWN_CHARACTERS = 60
 
@@ -26,7 +26,8 @@ class Inbox(Struct):
     "inbox",
     help="""List the messages for an agent.
 
-    Oldest first. Looking changes nothing: what waits for the agent still waits.
+    Oldest first. Looking changes nothing: what waits for the agent still waits. What was sent to
+    you, the person at the keyboard, is in the inbox of `operator`.
     """,
 )
 @click.argument("agent")
@@ -62,5 +63,6 @@ def command(agent: str, since: int, output: Output, url: str | None) -> None:
 
 async def _messages(agent: str, since: int, url: str | None) -> tuple[Message, ...]:
     async with open_hub(url) as hub:
-        await hub.agent(agent)
+        if agent != OPERATOR:  # who is no agent, but gets answers
+            await hub.agent(agent)
         return await hub.inbox(agent, since=since)

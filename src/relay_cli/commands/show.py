@@ -83,7 +83,7 @@ def _print_message(view: MessageView, output: Output) -> None:
     output.block("\n".join(f"  {line}" for line in view.body.split("\n")))
     output.line()
     output.table(
-        ("DELIVERY", "AGENT", "STATE", "REASON", "ATTEMPTS", "TOOK", "TURN", "TURN ENDED"),
+        ("DELIVERY", "AGENT", "STATE", "REASON", "RETRIES", "TOOK", "TURN", "TURN ENDED"),
         [_delivery_cells(delivery) for delivery in view.deliveries],
         empty="no recipient",
     )
