@@ -5,12 +5,12 @@ same cells find out a host that believes the agent's answer.
 """
 
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from kill_rig import CONTROLS, Rig, rig
+from kill_rig import CONTROLS, KillRig
 from real_codex import Workplace
 from relay_plugins.codex.testing import CodexServer, StubModel
 
@@ -18,17 +18,12 @@ KILLS = 4
 POINTS = ("attempt_recorded", "agent_replied", "evidence_seen")
 TARGETS = ("host", "hub", "codex")
 
-MakeRig = Callable[..., AbstractAsyncContextManager[Rig]]
-
 
 @pytest.fixture
 def make_rig(
     short_path: Path, workplace: Workplace, codex_server: CodexServer, stub_model: StubModel
-) -> MakeRig:
-    def make(**options: object) -> AbstractAsyncContextManager[Rig]:
-        return rig(short_path, workplace, codex_server, stub_model, **options)
-
-    return make
+) -> Callable[..., KillRig]:
+    return partial(KillRig, short_path, workplace, codex_server, stub_model)
 
 
 @pytest.mark.timeout(600)
@@ -36,9 +31,9 @@ def make_rig(
 @pytest.mark.parametrize("strategy", ["adaptive", "patient"])
 @pytest.mark.parametrize("target", TARGETS)
 async def test_nothing_is_lost_or_doubled_when_one_of_the_three_is_killed(
-    make_rig: MakeRig, target: str, strategy: str, during: str
+    make_rig: Callable[..., KillRig], target: str, strategy: str, during: str
 ):
-    async with make_rig(strategy=strategy) as everything:
+    async with make_rig(delivery=f'strategy = "{strategy}"') as everything:
         for point in POINTS:
             tag = f"{target} {point}"
             outcome = await everything.run(target, point, kills=KILLS, during=during, tag=tag)
@@ -56,10 +51,10 @@ async def test_nothing_is_lost_or_doubled_when_one_of_the_three_is_killed(
     ("target", "during", "fault"), [("codex", "turn", "lost"), ("host", "rest", "doubled")]
 )
 async def test_a_host_that_believes_the_agents_answer_is_found_out(
-    make_rig: MakeRig, target: str, during: str, fault: str
+    make_rig: Callable[..., KillRig], target: str, during: str, fault: str
 ):
     program = (str(CONTROLS / "naive_host.py"),)
-    async with make_rig(strategy="adaptive", host_program=program) as everything:
+    async with make_rig(host_program=program) as everything:
         outcome = await everything.run(
             target, "agent_replied", kills=KILLS, during=during, tag=f"naive {target}"
         )
