@@ -22,7 +22,7 @@ from relay_core import (
     WireError,
 )
 from relay_plugins.codex.address import ADAPTER, Address
-from relay_plugins.codex.client import Connection, open_connection
+from relay_plugins.codex.client import Connection, NotLetIn, open_connection
 from relay_plugins.codex.evidence import NOT_LOADED
 from relay_plugins.codex.history import loaded_threads, read_thread
 from relay_plugins.codex.lock import ThreadLock
@@ -37,7 +37,12 @@ REPAIR_S = 30.0
 """How often statuses are read although nothing was broadcast."""
 
 AWAY_REPAIR_S = 1.0
-"""The same while a thread is away, or another host holds its lock."""
+"""The same while another host holds the lock of a thread."""
+
+AWAY_GROWTH = 1.3
+LONGEST_AWAY_REPAIR_S = 10.0
+"""The same while a thread is away: each second at first, then less and less often, because that it
+is loaded again is broadcast as well."""
 
 CLOSED_AFTER_S = 60.0
 """How long a session that was found by itself may be away before it counts as closed."""
@@ -74,6 +79,7 @@ class AppServer:
         self.serial = 0
         self.trouble: str | None = None
         self.fix: str | None = None
+        self.turned_away = False
         self.codex_version = ""
         self.surveyed = False
         self.progress = asyncio.Event()
@@ -89,6 +95,7 @@ class AppServer:
         self._away_since: dict[str, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._look_now = asyncio.Event()
+        self._idle_surveys = 0
 
     @property
     def codex_home(self) -> Path | None:
@@ -121,6 +128,7 @@ class AppServer:
     def look_now(self) -> None:
         """Survey the threads now: something more is wanted, or something is not as it was."""
         self.surveyed = False
+        self._idle_surveys = 0
         self._look_now.set()
 
     def shut_down(self, why: str) -> None:
@@ -167,6 +175,7 @@ class AppServer:
     async def _serve(self, connection: Connection) -> None:
         self.connection, self.trouble = connection, None
         self.serial += 1
+        self._idle_surveys = 0
         self.codex_version = _version(connection.server.user_agent)
         try:
             while not connection.lost.is_set():
@@ -191,15 +200,19 @@ class AppServer:
             self._tell_progress()
 
     async def _until_next_survey(self, connection: Connection) -> None:
-        waiting = any(
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._repair_s()):
+                await _first_of(connection.lost.wait(), self._look_now.wait())
+
+    def _repair_s(self) -> float:
+        if any(not lock.held for lock in self._locks.values()):
+            return AWAY_REPAIR_S
+        waiting = self.wanted - self.threads.keys() or any(
             each.activity is Activity.AWAY or each.unsettled for each in self.threads.values()
         )
-        missing = self.wanted - self.threads.keys()
-        locked = any(not lock.held for lock in self._locks.values())
-        limit = AWAY_REPAIR_S if waiting or missing or locked else REPAIR_S
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(limit):
-                await _first_of(connection.lost.wait(), self._look_now.wait())
+        self._idle_surveys = min(self._idle_surveys + 1, 20) if waiting else 0
+        growing = AWAY_REPAIR_S * AWAY_GROWTH**self._idle_surveys
+        return min(growing, LONGEST_AWAY_REPAIR_S) if waiting else REPAIR_S
 
     async def _survey(self, connection: Connection) -> None:
         """Read which threads there are and how they stand."""
@@ -347,6 +360,7 @@ class AppServer:
 
     def _trouble(self, error: RelayError) -> None:
         self.trouble = error.detail.removeprefix(f"{ADAPTER}: ")
+        self.turned_away = isinstance(error, NotLetIn)
         self.fix = error.fix
         log.info("%s: %s", self.address.text, self.trouble)
 

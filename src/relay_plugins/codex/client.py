@@ -77,6 +77,12 @@ class Unreachable(AdapterError):
     code = "codex_unreachable"
 
 
+class NotLetIn(Unreachable):
+    """Whoever listens at an address turns us away; trying again will not help."""
+
+    code = "codex_not_let_in"
+
+
 class Connection:
     """An initialized connection. `notified` is called for each notification and must not block.
 
@@ -273,9 +279,9 @@ async def _open(address: Address, token: str | None) -> ClientConnection:
     )
 
 
-def _not_let_in(address: Address, status: int, body: bytes | bytearray) -> Unreachable:
+def _not_let_in(address: Address, status: int, body: bytes | bytearray) -> NotLetIn:
     said = body.decode(errors="replace").strip()[:100]
     detail = f"{address.text} answered {status}" + (f": {said}" if said else "")
     if status in {401, 403}:
-        return Unreachable(ADAPTER, detail, fix="pass the file of its token with --token-file")
-    return Unreachable(ADAPTER, detail, fix="check the address: this is no Codex app-server")
+        return NotLetIn(ADAPTER, detail, fix="pass the file of its token with --token-file")
+    return NotLetIn(ADAPTER, detail, fix="check the address: this is no Codex app-server")

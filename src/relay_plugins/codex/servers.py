@@ -273,6 +273,8 @@ def _same(one: Address, other: Address) -> bool:
 
 def _patience_s(server: AppServer, thread: str | None) -> float:
     """How long after its beginning a wait may still hope."""
+    if server.connection is None and server.turned_away:
+        return 0.0
     if server.connection is None or thread in server.locked_elsewhere():
         return CONNECTED_WITHIN_S
     # Surveyed since it was wanted, and neither there nor locked: it will not come by waiting.

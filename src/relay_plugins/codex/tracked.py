@@ -47,6 +47,8 @@ UNSETTLED_WAITS_S = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
 
 TURNS_KEPT = 100
 
+BUSY = frozenset({Activity.IN_TURN, Activity.WAITING_FOR_USER})
+
 STATUSES = {
     "completed": TurnStatus.COMPLETED,
     "interrupted": TurnStatus.INTERRUPTED,
@@ -156,19 +158,18 @@ class TrackedThread:
         async with self._reading:
             if turn_id in self._ended:
                 return
-            for turn in await self._outer_turns(connection):
+            for turn in await self._outer_turns(connection, self.thread.status):
                 if turn.id == turn_id and not turn.running:
                     await self._report_end(connection, turn, live=False)
 
     async def _read_and_report(self, connection: Connection) -> None:
-        reading = await self._settled(connection)
-        if reading is None:
-            return
-        status, turns = reading
+        self._show_first(self.thread.status)
+        status, turns = await self._settled(connection)
         live = self._watched
         for turn in reversed(self._new_ends(turns)):
             await self._report_end(connection, turn, live=live)
-        self._watched = True
+        # A thread that is not loaded is not watched: who stopped its last turn, nobody can tell.
+        self._watched = status.type != NOT_LOADED
         if self.thread.status is not status:
             self._dirty = True  # it moved meanwhile: what this reading says of it is old news
         elif status.type in AT_REST:
@@ -176,22 +177,14 @@ class TrackedThread:
             self._show(Activity.AT_REST, None)
             await self._show_approval()
 
-    async def _settled(
-        self, connection: Connection
-    ) -> tuple[ThreadStatus, tuple[Turn, ...]] | None:
-        """Read the newest turns until they tell what the status does, or it is no use waiting.
-
-        None when the thread is not loaded.
-        """
+    async def _settled(self, connection: Connection) -> tuple[ThreadStatus, tuple[Turn, ...]]:
+        """Read the newest turns until they tell what the status does, or it is no use waiting."""
         waits = iter(UNSETTLED_WAITS_S)
         while True:
             status = self.thread.status
-            self._show_first(status)
-            if status.type == NOT_LOADED:
-                return None
-            turns = await self._outer_turns(connection)
+            turns = await self._outer_turns(connection, status)
             running = next((turn for turn in turns if turn.running), None)
-            if running is not None and self.thread.status.type not in AT_REST:
+            if running is not None and _activity(self.thread.status) in BUSY:
                 self._show_running(self.thread.status, running)
             self.unsettled = status is not self.thread.status or not _agree(status, running)
             if not self.unsettled or (wait := next(waits, None)) is None:
@@ -199,12 +192,12 @@ class TrackedThread:
             await asyncio.sleep(wait)
         if status.type == "systemError" and turns and turns[0].status == "interrupted":
             await asyncio.sleep(REREAD_S)
-            turns = await self._outer_turns(connection)
+            turns = await self._outer_turns(connection, status)
         return status, turns
 
-    async def _outer_turns(self, connection: Connection) -> tuple[Turn, ...]:
+    async def _outer_turns(self, connection: Connection, status: ThreadStatus) -> tuple[Turn, ...]:
         turns = await recent_turns(connection, self.id)
-        return outer_turns(turns, at_rest=self.thread.status.type in AT_REST)
+        return outer_turns(turns, at_rest=_activity(status) not in BUSY)
 
     def _new_ends(self, turns: tuple[Turn, ...]) -> list[Turn]:
         """The turns that ended since the last reading, newest first."""
@@ -329,6 +322,8 @@ def _activity(status: ThreadStatus) -> Activity:
 
 def _agree(status: ThreadStatus, running: Turn | None) -> bool:
     """Whether the list of turns tells what the status does, and whose turn it is."""
+    if status.type == NOT_LOADED:
+        return True
     if status.type in AT_REST:
         return running is None
     return running is not None and read_turn(running.items).provenance is not Provenance.UNKNOWN
