@@ -1,0 +1,34 @@
+"""The benchmark that needs a real Codex runs on it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from relay_plugins.codex.launcher import CodexBinary
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_quick_run_measures_the_way_into_the_real_thread(
+    codex_binary: CodexBinary, tmp_path: Path
+):
+    written = tmp_path / "run.json"
+
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--quick", "--only", "listed", "--json", written],
+        cwd=ROOT,
+        env={**os.environ, "AGENT_RELAY_TEST_CODEX_169": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+
+    assert done.returncode == 0, done.stderr
+    (section,) = json.loads(written.read_bytes())["sections"]
+    measured = [row for row in section["rows"] if row["value"] is not None]
+    assert measured
+    assert all(codex_binary.version in row["name"] for row in measured)
+    assert all(row["yardstickValue"]["median"] > 0 for row in measured)
