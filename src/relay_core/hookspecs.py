@@ -61,8 +61,7 @@ def on_register(registration: Registration, environment: Environment) -> Registr
     Args:
         registration: `thread_id` is None when the launcher asks before the thread exists.
         environment: the variables that count for this session; empty for one found by itself,
-        because
-            its process shares its environment with all others.
+            because its process shares its environment with all others.
 
     Raising: the session does not register; the error names the plugin. Default: `relay.profiles`.
     Since: 0.1.
