@@ -16,7 +16,13 @@ import msgspec
 
 from relay_cli.problems import Damaged, Usage
 from relay_core import control
-from relay_core.errors import HubRefused, HubUnreachable, SettingsError, WireError
+from relay_core.errors import (
+    HubRefused,
+    HubUnreachable,
+    RelayError,
+    SettingsError,
+    WireError,
+)
 from relay_core.hub_client import HubClient, check_url
 from relay_core.messages import Struct
 from relay_core.places import Places, find_places
@@ -60,8 +66,8 @@ async def open_hub(url: str | None = None) -> AsyncGenerator[HubClient]:
     place = await find_hub(here, url)
     token = find_token(here)
     if token is None:
-        await _explain_missing_token(here, place)
-    async with HubClient(place.url, token or "") as hub:
+        raise await _why_no_token(here, place)
+    async with HubClient(place.url, token) as hub:
         await hub.authenticate()
         yield hub
 
@@ -111,16 +117,16 @@ async def _hub_of_running_host(places: Places) -> str | None:
         return None  # no host to ask: the next rule names the hub
 
 
-async def _explain_missing_token(here: Here, place: HubPlace) -> None:
-    """Say why there is no token: nothing was ever started here, or the hub is somebody else's."""
+async def _why_no_token(here: Here, place: HubPlace) -> RelayError:
+    """Find out why there is no token: nothing runs here, or the hub is somebody else's."""
     async with HubClient(place.url, "none") as hub:
         try:
             await hub.authenticate()
-        except HubUnreachable:
-            raise
+        except HubUnreachable as error:
+            return error
         except (HubRefused, WireError):
             pass  # something answers there, so it is only the token that is missing
-    raise Damaged(
+    return Damaged(
         f"there is no token in {here.places.token_file}",
         fix=f"set AGENT_RELAY_TOKEN to the token of the hub at {place.url}",
     )

@@ -85,6 +85,9 @@ async def start_detached(log: Path, port: int | None, output: Output) -> Running
             output.progress("waiting for the host to be ready")
         await asyncio.sleep(POLL_S)
     output.progress_done()
+    running = await find_running()
+    if process.returncode == 0 and running is not None:
+        return running  # two started at once, and this one gave way to the other
     raise _ended(log, began_at, process.returncode)
 
 

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from relay_cli.connection import Here, find_token
+from relay_cli.logs import write_logs
 from relay_cli.problems import Usage
 from relay_cli.version import version
 from relay_core.clock import SystemClock, SystemRandom
@@ -65,6 +66,7 @@ def run(
     """
     import uvloop
 
+    write_logs(here.places.logs / "host.log")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(here, environ, port, announce))
 
@@ -223,6 +225,7 @@ def _limits(settings: Settings) -> Limits:
         conversation_messages=chosen.conversation_messages,
         conversation_window_ms=chosen.conversation_window_ms,
         ttl_ms=chosen.ttl_ms,
+        claim_lease_ms=chosen.claim_lease_ms,
     )
 
 

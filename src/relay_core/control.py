@@ -58,6 +58,12 @@ class HostUnreachable(RelayError):
     code = "host_unreachable"
 
 
+class HostRuns(RelayError):
+    """A live host has the control socket already."""
+
+    code = "host_runs"
+
+
 class HostRefused(RelayError):
     """The host answered with an error; `code` is its word."""
 
@@ -130,14 +136,13 @@ class ControlServer:
     async def open(self) -> None:
         """Begin to listen.
 
-        Raises RelayError when the folder is not this user's alone, or when a live host listens
-        there.
+        Raises RelayError when the folder is not this user's alone, HostRuns when a live host
+        listens there.
         """
         _own_folder(self.socket.parent)
         if self.socket.exists():
             if await _answers(self.socket):
-                detail = f"a host already listens on {self.socket}"
-                raise RelayError(detail, fix="agent-relay status")
+                raise HostRuns(f"a host already listens on {self.socket}", fix="agent-relay status")
             self.socket.unlink()
         umask = os.umask(0o177)
         try:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 
 import click
 
 from relay_cli.connection import Here, look_around
-from relay_cli.lifecycle import Running, find_running, start_detached, stop_running
+from relay_cli.lifecycle import POLL_S, Running, find_running, start_detached, stop_running
 from relay_cli.options import json_option, port_number
 from relay_cli.output import Output
 from relay_core.discovery import PluginState
+from relay_core.errors import RelayError
 from relay_core.messages import Struct
+
+FIRST_OF_TWO_S = 10.0
+TAKEN = ("host_runs", "store_busy")
+"""What stops the slower of two hosts that start at once."""
 
 
 class UpReport(Struct):
@@ -57,6 +63,17 @@ def command(port: int | None, detach: bool, output: Output) -> None:
     if running is not None:
         _show_running(running, here, output)
         return
+    try:
+        _start(here, port, output, detach=detach)
+    except RelayError as error:
+        # Two at once: the one that was first is the host that this one would have been.
+        running = asyncio.run(_first_of_two(error))
+        if running is None:
+            raise
+        _show_running(running, here, output)
+
+
+def _start(here: Here, port: int | None, output: Output, *, detach: bool) -> None:
     if detach:
         log = here.places.logs / "up.log"
         running = asyncio.run(start_detached(log, port, output))
@@ -85,6 +102,21 @@ async def _make_room(output: Output) -> Running | None:
     output.line(f"taking over from version {running.version} (pid {running.pid})")
     await stop_running(output, handover=True)
     return None
+
+
+async def _first_of_two(error: RelayError) -> Running | None:
+    """Find the host that was faster, where that is what stopped this one."""
+    give_up = time.monotonic() + FIRST_OF_TWO_S
+    while _is_taken(error) and time.monotonic() < give_up:
+        running = await find_running()
+        if running is not None and running.pid != os.getpid():
+            return running
+        await asyncio.sleep(POLL_S)
+    return None
+
+
+def _is_taken(error: RelayError) -> bool:
+    return error.code in TAKEN
 
 
 def _show_running(running: Running, here: Here, output: Output) -> None:
