@@ -27,6 +27,7 @@ CALLER = "relay.caller"
 BODY = "relay.body"
 """Where the guard leaves what it found, in the scope."""
 
+_READ = "relay.read"
 _TOKEN = USER_HEADER.lower().encode()
 _CLOSE = {b"connection": b"close"}
 _DRAINED_BYTES = 4 * 1024 * 1024
@@ -132,7 +133,7 @@ class Guard:
             raise _refused(415, "not_json", "the body must be application/json in UTF-8")
         if any(int(length[:20]) > self._limits.request_bytes for length in lengths):
             raise _too_large(self._limits.request_bytes)
-        body = await self._whole(receive)
+        body = await self._whole(scope, receive)
         try:
             if body:
                 check_json(body, self._limits)
@@ -140,16 +141,19 @@ class Guard:
             raise _refused(400, "bad_json", str(error)) from error
         return body
 
-    async def _whole(self, receive: Receive) -> bytes:
+    async def _whole(self, scope: Scope, receive: Receive) -> bytes:
         try:
             async with asyncio.timeout(self._limits.body_timeout_ms / 1_000):
-                return await _read(receive, self._limits.request_bytes)
+                body = await _read(receive, self._limits.request_bytes)
+                scope[_READ] = True
+                return body
         except TimeoutError as error:
+            scope[_READ] = True
             raise _refused(408, "slow_body", "the body took too long") from error
 
     async def _drain(self, scope: Scope, receive: Receive) -> None:
         # A client that is still sending would see a broken connection instead of the answer.
-        if BODY in scope or not any(
+        if _READ in scope or not any(
             name in {b"content-length", b"transfer-encoding"} for name, _ in scope["headers"]
         ):
             return

@@ -106,7 +106,9 @@ async def test_what_waits_survives_a_registration(hub: Hub):
     "call",
     [
         lambda hub, **who: hub.service.agents.heartbeat(A, HeartbeatRequest(**who), USER),
-        lambda hub, **who: hub.service.agents.set_status(A, StatusRequest(status="busy", **who), USER),
+        lambda hub, **who: hub.service.agents.set_status(
+            A, StatusRequest(status="busy", **who), USER
+        ),
         lambda hub, **who: hub.service.agents.set_ready(A, ReadyRequest(ready=True, **who), USER),
     ],
 )

@@ -249,7 +249,9 @@ async def test_what_is_being_injected_cannot_be_held(hub: Hub, sent):
 
 async def test_annotations_come_with_the_offer(hub: Hub, sent):
     annotate = hub.service.deliveries.annotate
-    await annotate(DeliveryId(sent[0]), {"lang": msgspec.Raw(b'"fr"'), "n": msgspec.Raw(b"1")}, USER)
+    await annotate(
+        DeliveryId(sent[0]), {"lang": msgspec.Raw(b'"fr"'), "n": msgspec.Raw(b"1")}, USER
+    )
     await annotate(DeliveryId(sent[0]), {"n": msgspec.Raw(b"null")}, USER)
 
     offers = await hub.offers("a")
@@ -260,9 +262,7 @@ async def test_annotations_come_with_the_offer(hub: Hub, sent):
 async def test_an_annotation_is_bounded(hub: Hub, sent):
     large = msgspec.Raw(b'"' + b"x" * 17_000 + b'"')
 
-    error = await refused(
-        hub.service.deliveries.annotate(DeliveryId(sent[0]), {"k": large}, USER)
-    )
+    error = await refused(hub.service.deliveries.annotate(DeliveryId(sent[0]), {"k": large}, USER))
     missing = await refused(hub.service.deliveries.annotate(DeliveryId(99), {}, USER))
 
     assert error.code == "meta_too_large"

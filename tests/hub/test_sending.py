@@ -295,9 +295,7 @@ async def test_a_message_that_is_being_injected_cannot_be_marked_as_read(crew: H
     sent = await crew.send("b")
     await crew.inject("b", sent.deliveries[0].id)
 
-    error = await refused(
-        crew.service.messages.mark_read(MessageId(sent.id), AgentId("b"), USER)
-    )
+    error = await refused(crew.service.messages.mark_read(MessageId(sent.id), AgentId("b"), USER))
 
     assert (error.status, error.code) == (409, "attempt_open")
 

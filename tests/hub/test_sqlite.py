@@ -57,7 +57,9 @@ async def test_everything_that_waits_for_the_writer_is_one_commit(path: Path, wr
     store = open_store(path, writer)
     before = store.commits
 
-    ids = await asyncio.gather(*(store.write(lambda tx: tx.add_message(a_message())) for _ in range(50)))
+    ids = await asyncio.gather(
+        *(store.write(lambda tx: tx.add_message(a_message())) for _ in range(50))
+    )
 
     assert len(set(ids)) == 50
     assert store.commits == before + 1
@@ -77,7 +79,11 @@ async def test_one_failure_in_a_commit_spoils_nobody_elses_work(path: Path, writ
 
     good = [store.write(lambda tx: tx.add_message(a_message(body="good"))) for _ in range(3)]
     results = await asyncio.gather(
-        good[0], store.write(broken), good[1], store.write(refused_by_sqlite), good[2],
+        good[0],
+        store.write(broken),
+        good[1],
+        store.write(refused_by_sqlite),
+        good[2],
         return_exceptions=True,
     )
 
@@ -285,9 +291,7 @@ async def test_a_crash_before_the_commit_leaves_nothing_and_after_it_everything(
             raise KeyboardInterrupt
 
     for wanted, kept in ((Failpoint.HUB_BEFORE_COMMIT, 0), (Failpoint.HUB_AFTER_COMMIT, 1)):
-        store = SqliteStore.open(
-            path, executor=InlineExecutor(), store_id="x", failpoint=crash
-        )
+        store = SqliteStore.open(path, executor=InlineExecutor(), store_id="x", failpoint=crash)
         with pytest.raises(KeyboardInterrupt):
             store._commit([lambda tx: tx.add_message(a_message())])
         assert await store.read(lambda reads: reads.latest_message_id()) == kept
