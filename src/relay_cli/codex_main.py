@@ -1,33 +1,21 @@
-"""The program `agent-relay-codex`."""
+"""The entry point of `agent-relay-codex`."""
 
-from __future__ import annotations
-
-import sys
-
-from relay_cli.program import CommandPlace, LazyGroup, run
-
-COMMANDS = "relay_cli.codex_commands"
-
-PROGRAM = LazyGroup(
-    "agent-relay-codex",
-    {
-        "attach": CommandPlace(
-            module=f"{COMMANDS}.attach", summary="Serve the threads of a Codex app-server."
-        ),
-        "detach": CommandPlace(
-            module=f"{COMMANDS}.detach", summary="Stop serving an attached thread."
-        ),
-        "status": CommandPlace(
-            module=f"{COMMANDS}.status", summary="Show the Codex sessions that are served."
-        ),
-    },
-    "Codex sessions as agents of the relay.",
-)
+# Nothing is imported up here: Ctrl-C during the imports must end like any other.
 
 
 def main() -> None:
     """Run `agent-relay-codex` with the arguments of this process."""
-    sys.exit(run(PROGRAM, sys.argv[1:]))
+    import sys
+
+    try:
+        from relay_cli.program import run
+        from relay_cli.programs import AGENT_RELAY_CODEX
+
+        status = run(AGENT_RELAY_CODEX, sys.argv[1:])
+    except KeyboardInterrupt:
+        sys.stderr.write("agent-relay-codex: interrupted\n")
+        status = 130
+    sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import click
 
-from relay_cli.codex_main import PROGRAM as CODEX_PROGRAM
-from relay_cli.main import PROGRAM
+from relay_cli.programs import AGENT_RELAY, AGENT_RELAY_CODEX
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
 MARK = "<!-- below: the commands' own help, written by tests/docs/test_cli_reference.py -->"
@@ -18,7 +17,7 @@ WIDTH = 88
 def reference() -> str:
     """Everything that `--help` says, of every command."""
     parts: list[str] = []
-    for program in (PROGRAM, CODEX_PROGRAM):
+    for program in (AGENT_RELAY, AGENT_RELAY_CODEX):
         parts += _section(program, click.Context(program, info_name=program.name), level=2)
     return "\n".join(parts)
 

@@ -1,0 +1,58 @@
+"""The two programs and their commands; none of these is imported before it is asked for."""
+
+from __future__ import annotations
+
+from relay_cli.program import CommandPlace, LazyGroup
+
+COMMANDS = "relay_cli.commands"
+CODEX_COMMANDS = "relay_cli.codex_commands"
+
+AGENT_RELAY = LazyGroup(
+    "agent-relay",
+    {
+        "up": CommandPlace(
+            module=f"{COMMANDS}.up", summary="Run the host and, where none answers, the hub."
+        ),
+        "down": CommandPlace(module=f"{COMMANDS}.down", summary="Stop the running host."),
+        "status": CommandPlace(
+            module=f"{COMMANDS}.status", summary="Show the hub, the host and its sessions."
+        ),
+        "demo": CommandPlace(
+            module=f"{COMMANDS}.demo",
+            summary="See a message become a turn in a real session, proved.",
+        ),
+        "agents": CommandPlace(
+            module=f"{COMMANDS}.agents", summary="List the agents that messages can be sent to."
+        ),
+        "send": CommandPlace(module=f"{COMMANDS}.send", summary="Send a message to agents."),
+        "show": CommandPlace(
+            module=f"{COMMANDS}.show", summary="Show a message and where its deliveries stand."
+        ),
+        "inbox": CommandPlace(
+            module=f"{COMMANDS}.inbox", summary="List the messages for an agent."
+        ),
+        "plugins": CommandPlace(
+            module=f"{COMMANDS}.plugins", summary="List the plugins and what became of them."
+        ),
+        "token": CommandPlace(
+            module=f"{COMMANDS}.token", summary="Show where the token is; make one for an agent."
+        ),
+    },
+    "Messages between coding agents, delivered as turns in their running sessions.",
+)
+
+AGENT_RELAY_CODEX = LazyGroup(
+    "agent-relay-codex",
+    {
+        "attach": CommandPlace(
+            module=f"{CODEX_COMMANDS}.attach", summary="Serve the threads of a Codex app-server."
+        ),
+        "detach": CommandPlace(
+            module=f"{CODEX_COMMANDS}.detach", summary="Stop serving an attached thread."
+        ),
+        "status": CommandPlace(
+            module=f"{CODEX_COMMANDS}.status", summary="Show the Codex sessions that are served."
+        ),
+    },
+    "Codex sessions as agents of the relay.",
+)

@@ -1,0 +1,85 @@
+"""On a terminal: colour and tables, however narrow it is, and Ctrl-C at any time."""
+
+import os
+import pty
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from user_commands import PROGRAMS, Relay
+
+ESCAPE = "\x1b["
+
+
+def test_colour_and_rules_are_for_terminals_only(relay: Relay):
+    on_terminal = _on_terminal(relay, "plugins")
+    in_a_pipe = relay("plugins").worked().out
+
+    assert ESCAPE in on_terminal
+    assert ESCAPE not in in_a_pipe
+    assert "relay.codex" in on_terminal
+    assert "relay.codex" in in_a_pipe
+
+
+def test_no_color_is_obeyed(relay: Relay):
+    shown = _on_terminal(relay, "plugins", NO_COLOR="1")
+
+    assert not re.search(r"\x1b\[[0-9;]*3[0-7]m", shown)
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "9", "100000", "x"])
+def test_any_width_is_fine(relay: Relay, columns: str):
+    for command in (["plugins"], ["--help"], ["send", "--help"]):
+        assert "Traceback" not in _on_terminal(relay, *command, COLUMNS=columns)
+
+
+@pytest.mark.parametrize("after_s", [0.3, 0.6, 1.5])
+def test_ctrl_c_ends_a_waiting_command_with_130(relay: Relay, after_s: float):
+    report = relay.up()
+    relay.register("builder", report["url"])
+    waiting = relay.start("send", "builder", "hello", "--wait", "60")
+
+    time.sleep(after_s)
+    waiting.send_signal(signal.SIGINT)
+    out, complaints = waiting.communicate(timeout=30)
+
+    assert waiting.returncode == 130
+    assert (out, complaints) == ("", "agent-relay: interrupted\n")
+
+
+def test_progress_is_shown_on_a_terminal_and_taken_away_again(relay: Relay):
+    report = relay.up()
+    relay.register("builder", report["url"])
+
+    shown = _on_terminal(relay, "send", "builder", "hello", "--wait", "2")
+
+    assert "waiting for 1 recipient" in shown
+    assert shown.rstrip().splitlines()[-1].split("\x1b[K")[-1].startswith("agent-relay: message")
+
+
+def _on_terminal(relay: Relay, *arguments: str, **environ: str) -> str:
+    """Run a command with a terminal for all its three channels."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [Path(PROGRAMS) / "agent-relay", *arguments],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**relay.environ, "TERM": "xterm-256color", **environ},
+        cwd=relay.home,
+    )
+    os.close(theirs)
+    shown = b""
+    try:
+        while chunk := os.read(ours, 65536):
+            shown += chunk
+    except OSError:
+        pass  # how a terminal says that its other end is closed
+    finally:
+        os.close(ours)
+        process.wait(timeout=60)
+    return shown.decode(errors="replace")
