@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable
 
@@ -12,12 +13,16 @@ from relay_core.hub_api import Claim, ClaimRequest, Fence
 from relay_core.messages import Message, MessageId, Offer
 from relay_core.ports import HubPort
 
+SHORTEST_MS = 200
+"""Renewals are never closer together than this."""
+
 
 class ClaimBook:
     """Takes, renews and forgets one session's claims.
 
     A claim is renewed from the moment that it is taken until the hub says that it is no longer this
-    session's: completed, failed, released, or lapsed and taken by another.
+    session's: completed, failed, released, or lapsed and taken by another. `taken` is set when one
+    was added, so that whoever renews looks at its lease.
     """
 
     def __init__(self, hub: HubPort, fence: Callable[[], Fence], log: logging.Logger) -> None:
@@ -25,6 +30,7 @@ class ClaimBook:
         self._fence = fence
         self._log = log
         self._held: dict[MessageId, Claim] = {}
+        self.taken = asyncio.Event()
 
     def holds(self, offer: Offer) -> bool:
         """Whether this session holds the claim of an offer's message, as far as it knows."""
@@ -43,7 +49,13 @@ class ClaimBook:
             self._log.info("message %s not claimed: %s", offer.message.id, refused)
             return False
         self._held[offer.message.id] = claim
+        self.taken.set()
         return True
+
+    def next_renewal_ms(self, now_ms: int, most_ms: int) -> int:
+        """How long until a third of the shortest lease is over; at most `most_ms`."""
+        left = [claim.until_ms - now_ms for claim in self._held.values() if claim.until_ms]
+        return max(min([most_ms, *(each // 3 for each in left)]), SHORTEST_MS)
 
     async def renew(self) -> None:
         """Renew every claim; forget those that the hub no longer grants."""

@@ -66,6 +66,7 @@ class Limits(Table):
         default=10 * MINUTE_MS, name="conversation_window"
     )
     ttl_ms: Milliseconds = msgspec.field(default=7 * DAY_MS, name="ttl")
+    claim_lease_ms: Interval = msgspec.field(default=60 * SECOND_MS, name="claim_lease")
 
 
 class HubSettings(Table):
@@ -322,6 +323,7 @@ def _nearest(key: str, known: Collection[str]) -> str:
 _DURATIONS: tuple[tuple[str, ...], ...] = (
     ("hub", "limits", "conversation_window"),
     ("hub", "limits", "ttl"),
+    ("hub", "limits", "claim_lease"),
     ("host", "repair"),
     ("host", "heartbeat"),
     ("delivery", "away_after"),

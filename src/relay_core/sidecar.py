@@ -430,9 +430,17 @@ class Sidecar:
         )
 
     async def _keep_claims(self) -> None:
+        """Renew what is claimed; not while the agent is away, so that another gets the work."""
+        seat, claims = self._seat, self._attempts.claims
         while True:
-            await self._seat.clock.sleep(self._seat.settings.claim_renew_ms / 1000)
-            await self._attempts.claims.renew()
+            claims.taken.clear()
+            wait_ms = claims.next_renewal_ms(seat.clock.now_ms(), seat.settings.claim_renew_ms)
+            try:
+                async with asyncio.timeout(wait_ms / 1000):
+                    await claims.taken.wait()
+            except TimeoutError:
+                if seat.outlook.activity is not Activity.AWAY:
+                    await claims.renew()
 
     async def _report_turns(self) -> None:
         seat = self._seat

@@ -235,3 +235,48 @@ async def test_a_claimable_message_reaches_one_agent_and_its_neighbours_are_not_
 
     assert agent != rig.agent
     assert (mine + other).count("who takes this?") == 1
+
+
+async def test_when_the_agent_that_claimed_is_gone_another_gets_the_work(make_rig: MakeRig):
+    async with make_rig(limits='claim_lease = "2s"') as rig:
+        other_thread, other = await rig.new_session()
+        async with rig.http() as http:
+            sent = await http.post(
+                "/api/messages",
+                json={"to": "cap:chat", "body": "who takes this?", "claimable": True},
+            )
+        message = sent.json()["id"]
+
+        async def holders() -> dict[str, str]:
+            async with rig.http() as http:
+                shown = (await http.get(f"/api/messages/{message}")).json()["deliveries"]
+            return {each["agentId"]: each["state"] for each in shown}
+
+        async def delivered_to(count: int) -> bool:
+            return list((await holders()).values()).count("delivered") == count
+
+        await rig.until(partial(delivered_to, 1), "one has it", rig.host)
+        first = next(name for name, state in (await holders()).items() if state == "delivered")
+        await rig.command("-m", "relay_cli.codex_main", "detach", first, "--json")
+        await rig.until(partial(delivered_to, 2), "the other has it, too", rig.host)
+
+        mine = "\n".join(await rig.texts())
+        theirs = "\n".join(item.text for item in await rig.codex.user_items(other_thread))
+
+    assert first in {rig.agent, other}
+    assert (mine.count("who takes this?"), theirs.count("who takes this?")) == (1, 1)
+
+
+async def test_a_second_instance_fences_the_first_and_its_mail_is_not_touched(rig: Rig):
+    async with rig.http() as http:
+        answer = await http.post("/api/agents", json={"id": rig.agent, "instanceId": "another"})
+        answer.raise_for_status()
+
+    async def fenced() -> bool:
+        return [each["connection"] for each in await rig.sessions()] == ["fenced"]
+
+    await rig.until(fenced, "the first instance has stopped", rig.host)
+    message = await rig.send("for the new one")
+
+    assert (await rig.show(message))["state"] == "queued"
+    assert await rig.texts() == []
