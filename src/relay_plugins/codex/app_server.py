@@ -261,7 +261,13 @@ class AppServer:
         if home is None:
             return None
         lock = self._locks.setdefault(thread.id, ThreadLock(home, thread.id))
-        if not lock.acquire():
+        try:
+            if not lock.acquire():
+                return None
+        except AdapterError as error:
+            # Not another host's doing: said as it is, and the other threads go on.
+            del self._locks[thread.id]
+            self._trouble(error)
             return None
         attended = self.attended or named
         tracked = TrackedThread(thread, attended=attended, report=self._report)

@@ -113,9 +113,9 @@ class Connection:
         return self._protocol.state is State.READY
 
     async def call(
-        self, method: str, params: Struct, answer: type[T], *, timeout_s: float = CALL_TIMEOUT_S
+        self, method: str, params: Struct, answer: type[T], *, timeout_s: float | None = None
     ) -> T:
-        """Make a call and wait for its answer.
+        """Make a call and wait for its answer, for at most `timeout_s` (None: CALL_TIMEOUT_S).
 
         Raises CallRefused when Codex says no, Unanswered when nothing can be known (no answer in
         time, or the connection was lost after sending), Unreachable when the call was not sent,
@@ -123,15 +123,16 @@ class Connection:
         """
         if not self.open:
             raise Unreachable(ADAPTER, "the connection to Codex is lost")
+        limit_s = CALL_TIMEOUT_S if timeout_s is None else timeout_s
         call = self._protocol.call(method, params)
         waiting: asyncio.Future[msgspec.Raw] = asyncio.get_running_loop().create_future()
         self._calls[call], self._methods[call] = waiting, method
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(limit_s):
                 await self._flush()
                 raw = await waiting
         except TimeoutError as error:
-            detail = f"{method} was not answered within {timeout_s:g} s"
+            detail = f"{method} was not answered within {limit_s:g} s"
             raise Unanswered(detail, call=call) from error
         finally:
             self._protocol.forget(call)
