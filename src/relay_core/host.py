@@ -193,7 +193,7 @@ class Host:
 
     def stop(self, *, handover: bool = False) -> None:
         """End `run`; running attempts are finished first, for a few seconds."""
-        self._handover = handover
+        self._handover |= handover
         self._stop.set()
 
     def status(self) -> HostStatus:

@@ -20,14 +20,16 @@ class _Recorded:
     def __init__(self, implementations: Iterable[tuple[str, pluggy.HookImpl]]) -> None:
         marker = pluggy.HookimplMarker(PROJECT)
         for hook, each in implementations:
-            function = _recorded(each) if hook in DECISION_HOOKS else each.function
+            if hook not in DECISION_HOOKS:
+                setattr(self, hook, each.function)  # marked already, and perhaps a bound method
+                continue
             mark = marker(
                 wrapper=each.wrapper,
                 tryfirst=each.tryfirst,
                 trylast=each.trylast,
                 specname=hook,
             )
-            setattr(self, hook, mark(function))
+            setattr(self, hook, mark(_recorded(each)))
 
 
 def with_recorders(manager: pluggy.PluginManager) -> pluggy.PluginManager:

@@ -29,7 +29,15 @@ from relay_core.errors import (
 from relay_core.events import Fenced, Registered, TurnEnded
 from relay_core.hub_api import Fence, HeartbeatRequest, RegisterRequest, Served, TurnReport
 from relay_core.judging import Judge
-from relay_core.messages import AgentId, AttemptId, DeliveryId, MessageId, Offer, Struct
+from relay_core.messages import (
+    AgentId,
+    AttemptId,
+    DeliveryId,
+    DeliveryState,
+    MessageId,
+    Offer,
+    Struct,
+)
 from relay_core.plans import Decision, DeliveryPlan, Mode
 from relay_core.ports import Failpoint, SessionEvent, SessionSeen, SessionTurnEnded
 from relay_core.seat import Seams, Seat, SidecarSettings, log
@@ -298,13 +306,14 @@ class Sidecar:
         if in_doubt is None:
             return seat.clock.now_ms()
         seat.last_error = None
-        self._offers = await self._judge.judge(self._offers)
-        batch = next_batch(self._offers, seat.clock.now_ms())
+        passing = await self._judge.judge(self._offers)
+        batch = next_batch(passing, seat.clock.now_ms())
         wait = self._why_wait(in_doubt=in_doubt)
         if wait is None and not batch.offers and batch.wake_at_ms is not None:
             wait = self._why_wait(retry_at_ms=batch.wake_at_ms)
         if wait is not None or not batch.offers:
-            return self._waiting(wait if self._offers else None)
+            pending = any(offer.delivery.state is not DeliveryState.HELD for offer in passing)
+            return self._waiting(wait if pending else None)
         plan = await self._plan(batch.offers)
         wait = self._why_wait(plan=plan)
         self._waiting(wait)
