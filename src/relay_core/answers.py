@@ -18,6 +18,7 @@ from relay_core.discovery import BUILT_IN_PREFIX
 from relay_core.errors import RelayError
 from relay_core.messages import AgentId, MessageId, Prompt, Struct
 from relay_core.plans import Decision
+from relay_core.sessions import RegistrationPatch
 
 SIGNALS = (StopIteration, SystemExit, asyncio.CancelledError)
 """What a plain function must not raise through an event loop."""
@@ -29,6 +30,9 @@ T = TypeVar("T")
 _NO_ANSWER = msgspec.Raw(b"null")
 
 current_round: ContextVar[Round] = ContextVar("relay_round")
+
+
+Trace = tuple[Decision, ...]
 
 
 class Failure(Struct):
@@ -232,3 +236,33 @@ def as_json(answer: object) -> msgspec.Raw:
 
 def _is_list(answer: object) -> TypeGuard[list[object]]:
     return isinstance(answer, list)
+
+
+def merged_patches(
+    answers: Sequence[tuple[str, RegistrationPatch]],
+) -> tuple[RegistrationPatch, Trace]:
+    """Merge patches, the one asked first in front; the trace has one line for each field set."""
+    fields: dict[str, object] = {}
+    meta: dict[str, msgspec.Raw] = {}
+    trace: list[Decision] = []
+    for plugin, patch in answers:
+        for field in patch.__struct_fields__:
+            value = cast("object", getattr(patch, field))
+            if value is None:
+                continue
+            if field == "meta":
+                taken = {k: v for k, v in (patch.meta or {}).items() if k not in meta}
+                meta |= taken
+                chosen = bool(taken)
+            else:
+                chosen = fields.setdefault(field, value) is value
+            trace.append(
+                Decision(
+                    hook="on_register",
+                    plugin=plugin,
+                    answer=msgspec.Raw(msgspec.json.encode({field: value})),
+                    chosen=chosen,
+                )
+            )
+    merged = RegistrationPatch(meta=meta or None)
+    return msgspec.structs.replace(merged, **fields), tuple(trace)

@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import functools
 import inspect
+import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import MappingProxyType
@@ -21,10 +22,10 @@ from typing import cast
 import msgspec
 import pluggy
 
-from relay_core.answers import Failure, Question, Round
+from relay_core.answers import Failure, Question, Round, Trace, merged_patches
 from relay_core.discovery import BUILT_IN_PREFIX, PluginReport, PluginState
 from relay_core.errors import PluginConflict, PluginError, RelayError
-from relay_core.events import RelayEvent
+from relay_core.events import PluginFailed, RelayEvent
 from relay_core.fence import fence
 from relay_core.hookspecs import DECISION_HOOKS, HOOK_NAMES
 from relay_core.messages import AgentId, Message, Prompt
@@ -33,6 +34,8 @@ from relay_core.ports import AdapterRegistrar, Relay
 from relay_core.recorders import caller_of, plain_built_ins, with_recorders
 from relay_core.sessions import Environment, Registration, RegistrationPatch, Session
 from relay_core.workers import CallAbandoned, Runner, WorkerThread
+
+log = logging.getLogger("relay.hooks")
 
 DECISION_LIMIT_S = 1.0
 REGISTER_LIMIT_S = 2.0
@@ -70,8 +73,6 @@ _CHOOSE = Question("choose_delivery", DeliveryPlan, _check_plan)
 _PROMPT = Question("format_prompt", Prompt, _check_prompt)
 _CONTEXT = Question("format_context", str)
 
-Trace = tuple[Decision, ...]
-
 
 class Hooks:
     """Asks the plugins of one host.
@@ -100,6 +101,7 @@ class Hooks:
         self._foreign = self._asked_in_thread()
         self._implementers = {hook: self._names(hook) for hook in HOOK_NAMES}
         self._plain = plain_built_ins(manager)
+        self._telling: set[asyncio.Task[None]] = set()
 
     def reports(self) -> tuple[PluginReport, ...]:
         """Tell what became of each installed plugin, up to now."""
@@ -118,7 +120,7 @@ class Hooks:
         known: Mapping[str, str] = MappingProxyType(dict(environment))
         arguments = {"registration": registration, "environment": known}
         result, last, failures = await self._ask(_REGISTER, arguments, None)
-        merged, trace = _merged(last.attributed(cast("list[RegistrationPatch]", result)))
+        merged, trace = merged_patches(last.attributed(cast("list[RegistrationPatch]", result)))
         return merged, (*failures, *trace)
 
     async def on_message(self, message: Message, session: Session) -> tuple[Verdict, Trace]:
@@ -295,12 +297,12 @@ class Hooks:
             cause: Exception
             try:
                 if hook in self._foreign:
-                    call = functools.partial(now.run, self._without(hook, left_out), arguments)
+                    call = functools.partial(self._call, now, left_out, arguments)
                     result = await self._run(call, limit_s)
                 elif hook in self._plain:
                     result = now.run_plain(self._plain[hook], arguments)
                 else:
-                    result = now.run(self._without(hook, left_out), arguments)
+                    result = self._call(now, left_out, arguments)
             except CallAbandoned as error:
                 failure, cause = now.hung(limit_s, agent_id), error
             except Exception as error:  # noqa: BLE001 - a third party's decision may raise anything
@@ -316,6 +318,28 @@ class Hooks:
                 raise _passed_on(failure, cause) from cause
             failures.append(_failed_decision(failure))
             left_out |= {failure.plugin}
+            self._announce(failure, cast("Session | None", arguments.get("session")))
+
+    def _call(
+        self, now: Round, left_out: frozenset[str], arguments: Mapping[str, object]
+    ) -> object:
+        # What was set aside while this call waited for its turn is not asked either.
+        return now.run(self._without(now.question.hook, left_out | self._aside), arguments)
+
+    def _announce(self, failure: Failure, session: Session | None) -> None:
+        """Let the observers hear of a fault, without holding up the decision."""
+        if session is None or not self._implementers["on_event"]:
+            return
+        event = PluginFailed(
+            at_ms=session.now,
+            agent_id=session.id,
+            plugin=failure.plugin,
+            hook=failure.hook,
+            detail=failure.detail,
+        )
+        task = asyncio.create_task(self.on_event(event, session), name="plugin failed")
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
 
     def _fail(self, failure: Failure, error: Exception) -> None:
         self._note(failure)
@@ -323,8 +347,9 @@ class Hooks:
             raise error
 
     def _note(self, failure: Failure) -> None:
-        """Put a failure into the report and tell whoever wants to know."""
+        """Put a failure into the report and the log, and tell whoever wants to know."""
         name = failure.plugin
+        log.warning("plugin %s: %s: %s", name, failure.hook, failure.detail)
         # What comes with the relay is never left out: without relay.profiles, say, a session would
         # register as something else than its user wants.
         aside = failure.set_aside and not name.startswith(BUILT_IN_PREFIX)
@@ -395,31 +420,3 @@ def _passed_on(failure: Failure, error: Exception) -> Exception:
 def _failed_decision(failure: Failure) -> Decision:
     answer = msgspec.Raw(msgspec.json.encode({"error": failure.detail}))
     return Decision(hook=failure.hook, plugin=failure.plugin, answer=answer, chosen=False)
-
-
-def _merged(answers: Sequence[tuple[str, RegistrationPatch]]) -> tuple[RegistrationPatch, Trace]:
-    """Merge patches, the one asked first in front; the trace has one line for each field set."""
-    fields: dict[str, object] = {}
-    meta: dict[str, msgspec.Raw] = {}
-    trace: list[Decision] = []
-    for plugin, patch in answers:
-        for field in patch.__struct_fields__:
-            value = cast("object", getattr(patch, field))
-            if value is None:
-                continue
-            if field == "meta":
-                taken = {k: v for k, v in (patch.meta or {}).items() if k not in meta}
-                meta |= taken
-                chosen = bool(taken)
-            else:
-                chosen = fields.setdefault(field, value) is value
-            trace.append(
-                Decision(
-                    hook="on_register",
-                    plugin=plugin,
-                    answer=msgspec.Raw(msgspec.json.encode({field: value})),
-                    chosen=chosen,
-                )
-            )
-    merged = RegistrationPatch(meta=meta or None)
-    return msgspec.structs.replace(merged, **fields), tuple(trace)

@@ -15,10 +15,12 @@ from relay_core import (
     Part,
     PluginConflict,
     PluginError,
+    PluginFailed,
     Prompt,
     Registered,
     Registration,
     RegistrationPatch,
+    RelayEvent,
     SettingsError,
     Verdict,
     hookimpl,
@@ -374,6 +376,38 @@ async def test_a_plugin_that_hangs_is_abandoned_set_aside_and_named(gate: Gate, 
     assert report.state is PluginState.SET_ASIDE
     assert report.reason is not None
     assert "is not asked any more" in report.reason
+
+
+async def test_a_session_that_waits_for_its_turn_is_not_held_up_by_the_same_plugin_again(
+    gate: Gate, short_limits
+):
+    def choose_delivery(messages):
+        gate()
+
+    plans = asked(default_choice(), third_party("slow", choose_delivery))
+    answers = await asyncio.gather(*(plans.choose_delivery([ONE], session()) for _ in range(5)))
+
+    assert {plan for plan, _ in answers} == {START}
+    assert gate.calls == 1
+
+
+async def test_observers_hear_of_a_plugin_that_failed():
+    heard = asyncio.Queue[RelayEvent]()
+
+    async def on_event(event, session):
+        heard.put_nowait(event)
+
+    plans = asked(default_choice(), raising(), third_party("watcher", on_event))
+    await plans.choose_delivery([ONE], session())
+    event = await asyncio.wait_for(heard.get(), 30)
+
+    assert event == PluginFailed(
+        at_ms=NOW_MS,
+        agent_id=session().id,
+        plugin="bad",
+        hook="choose_delivery",
+        detail="KeyError: 'boo'",
+    )
 
 
 async def test_after_a_hang_the_other_third_parties_are_still_asked(gate: Gate, short_limits):
