@@ -59,15 +59,20 @@ def parse(text: str, fence_id: str) -> tuple[Part, ...]:
 
 def visible(text: str) -> str:
     """Replace every control, format and private character but newline and tab by its name."""
-    return "".join(map(_shown, text))
+    # What is printable holds no such character; else each different one is looked up once.
+    if "⟦" not in text and text.replace("\n", "").replace("\t", "").isprintable():
+        return text
+    return text.translate({ord(char): _name(char) for char in set(text) if _is_hidden(char)})
 
 
-def _shown(char: str) -> str:
+def _is_hidden(char: str) -> bool:
     if char in "\n\t":
-        return char
-    if char == "⟦" or unicodedata.category(char) in _HIDDEN_CATEGORIES:
-        return f"⟦U+{ord(char):04X}⟧"
-    return char
+        return False
+    return char == "⟦" or unicodedata.category(char) in _HIDDEN_CATEGORIES
+
+
+def _name(char: str) -> str:
+    return f"⟦U+{ord(char):04X}⟧"
 
 
 def _hidden(text: str) -> str:
