@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import re
-import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, TypeVar, cast, dataclass_transform
@@ -17,6 +16,7 @@ from typing import Annotated, TypeVar, cast, dataclass_transform
 import msgspec
 
 from relay_core.errors import SettingsError
+from relay_core.located_toml import TomlText, Tree
 from relay_core.places import Places
 from relay_core.sessions import Policy
 from relay_core.user_files import read_user_file
@@ -173,7 +173,7 @@ def parse(
     adapters: Collection[str] = ADAPTER_TABLES,
 ) -> Settings:
     """Put environment and the text of a config.toml together."""
-    source = _Source(file, text)
+    source = TomlText(file, text)
     tree = _tables(source, adapters)
     origins = {".".join(path): source.where(path) for path, _ in _leaves(source.tree)}
     variables = _environment(environ)
@@ -198,66 +198,7 @@ def loopback(host: str) -> bool:
 # --- the file --------------------------------------------------------------------------------
 
 
-Tree = dict[str, object]
-
-
-class _Source:
-    """The text of config.toml, and where in it a key stands."""
-
-    def __init__(self, file: Path, text: str) -> None:
-        self.file = file
-        self._lines = text.split("\n")
-        try:
-            self.tree: dict[str, object] = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            line = re.search(r"at line ([0-9]+)", str(error))
-            detail = re.sub(r" \(at .*\)$", "", str(error))
-            raise self._broken(detail, int(line[1]) if line else len(self._lines)) from error
-        except RecursionError as error:
-            raise self._broken("is nested too deeply", None) from error
-
-    def _broken(self, detail: str, line: int | None) -> SettingsError:
-        return SettingsError(f"not valid TOML: {detail}", file=self.file, line=line)
-
-    def wrong(self, path: tuple[str, ...], detail: str, fix: str | None = None) -> SettingsError:
-        shown = ".".join(path)
-        return SettingsError(f"{shown}: {detail}", file=self.file, line=self.line(path), fix=fix)
-
-    def where(self, path: tuple[str, ...]) -> str:
-        line = self.line(path)
-        return f"{self.file}:{line}" if line else str(self.file)
-
-    def line(self, path: tuple[str, ...]) -> int | None:
-        """The line of a key or of the table that it is in; tomllib keeps no places."""
-        best, best_line = 0, None
-        table: tuple[str, ...] = ()
-        for number, text in enumerate(self._lines, start=1):
-            if header := re.match(r"\s*\[\[?([^\]]+)\]", text):
-                table = at = _keys(f"[{header[1]}]")
-            elif key := re.match(r"\s*([^=#]+?)\s*=", text):
-                at = (*table, *_keys(f"{key[1]} = 0"))
-            else:
-                continue
-            if len(at) > best and path[: len(at)] == at:
-                best, best_line = len(at), number
-        return best_line
-
-
-def _keys(line: str) -> tuple[str, ...]:
-    try:
-        node: object = tomllib.loads(line)
-    except tomllib.TOMLDecodeError:
-        return ()
-    found: list[str] = []
-    while isinstance(node, dict) and node:
-        table = cast("Tree", node)
-        key = next(iter(table))
-        found.append(key)
-        node = table[key]
-    return tuple(found)
-
-
-def _tables(source: _Source, adapters: Collection[str]) -> Tree:
+def _tables(source: TomlText, adapters: Collection[str]) -> Tree:
     own: Tree = {}
     theirs: dict[str, msgspec.Raw] = {}
     plugins: dict[str, msgspec.Raw] = {}
@@ -278,7 +219,7 @@ def _tables(source: _Source, adapters: Collection[str]) -> Tree:
     return {**own, "adapters": theirs, "plugin": plugins}
 
 
-def _table(value: object, path: tuple[str, ...], source: _Source) -> Tree:
+def _table(value: object, path: tuple[str, ...], source: TomlText) -> Tree:
     if not isinstance(value, dict):
         raise source.wrong(path, "is no table", fix="settings stand in tables: [hub], …")
     return cast("Tree", value)
@@ -292,7 +233,7 @@ def _refuse_unknown(
     tree: Mapping[str, object],
     shape: type[Table],
     path: tuple[str, ...],
-    source: _Source,
+    source: TomlText,
     known: Collection[str] = (),
 ) -> None:
     fields = {field.encode_name: field.type for field in msgspec.structs.fields(shape)}
@@ -331,7 +272,7 @@ _DURATIONS: tuple[tuple[str, ...], ...] = (
 )
 
 
-def _in_milliseconds(tree: Tree, path: tuple[str, ...], source: _Source) -> None:
+def _in_milliseconds(tree: Tree, path: tuple[str, ...], source: TomlText) -> None:
     *tables, key = path
     for name in tables:
         inner = tree.get(name)
@@ -342,7 +283,7 @@ def _in_milliseconds(tree: Tree, path: tuple[str, ...], source: _Source) -> None
         tree[key] = _duration_ms(tree[key], path, source)
 
 
-def _duration_ms(value: object, path: tuple[str, ...], source: _Source) -> int:
+def _duration_ms(value: object, path: tuple[str, ...], source: TomlText) -> int:
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if match is not None:
         return round(float(match[1]) * _UNITS_MS[match[2]])
@@ -422,7 +363,7 @@ def _leaves(
             yield (*path, key), value
 
 
-def _convert(tree: Tree, source: _Source) -> Settings:
+def _convert(tree: Tree, source: TomlText) -> Settings:
     # msgspec does not say in which entry of a mapping a mistake is: look at these one by one.
     senders = _branch(_branch(tree, "delivery"), "senders")
     for sender, own in senders.items():
@@ -435,7 +376,7 @@ def _branch(tree: Tree, name: str) -> Tree:
     return cast("Tree", found) if isinstance(found, dict) else {}
 
 
-def _checked(value: object, shape: type[T], at: tuple[str, ...], source: _Source) -> T:
+def _checked(value: object, shape: type[T], at: tuple[str, ...], source: TomlText) -> T:
     try:
         return msgspec.convert(value, shape)
     except msgspec.ValidationError as error:
@@ -456,7 +397,7 @@ def _plainly(detail: str) -> str:
     return detail[:1].lower() + detail[1:]
 
 
-def _check_url(hub: HubSettings, origin: str, source: _Source) -> None:
+def _check_url(hub: HubSettings, origin: str, source: TomlText) -> None:
     if hub.url is None:
         return
     variable = origin.removeprefix("environment ") if origin.startswith("environment ") else None

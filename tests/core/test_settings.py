@@ -251,6 +251,10 @@ def test_what_is_nested_too_deeply_is_an_error_like_any_other():
     assert "nested" in refused("a = " + "[" * 20_000).detail
 
 
+def test_a_number_of_thousands_of_digits_is_an_error_like_any_other():
+    assert "not valid TOML" in refused("[hub]\nport = " + "1" * 5_000).detail
+
+
 @pytest.mark.parametrize(("text", "key", "better"), [("[hub]\nprot = 4900", "prot", "port")])
 def test_the_advice_mends_the_file(text: str, key: str, better: str):
     fix = refused(text).fix or ""
