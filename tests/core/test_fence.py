@@ -112,3 +112,8 @@ def test_our_own_words_are_made_visible_as_well():
     assert visible("a\x1b[31m\u202e") == "a⟦U+001B⟧[31m⟦U+202E⟧"
     text = fence(Prompt(header="to\x07you", footer="by\u200be"), ID)
     assert text == "to⟦U+0007⟧you\n\nby⟦U+200B⟧e"
+
+
+@given(st.text(max_size=40))
+def test_each_character_is_judged_by_its_category_alone(text: str):
+    assert visible(text) == "".join(visible(char + "\x00")[: -len("⟦U+0000⟧")] for char in text)
