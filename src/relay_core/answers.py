@@ -28,6 +28,7 @@ CORE = "relay.core"
 
 T = TypeVar("T")
 _NO_ANSWER = msgspec.Raw(b"null")
+_ENCODER = msgspec.json.Encoder()
 
 current_round: ContextVar[Round] = ContextVar("relay_round")
 
@@ -161,16 +162,15 @@ class Round:
 
     def decisions(self, chosen: object) -> list[Decision]:
         """Give the trace of this round; the last answer that is the chosen object is marked."""
-        trace: list[Decision] = []
-        for plugin, value in reversed(self.answers):
-            found = value is not None and value is chosen
-            chosen = None if found else chosen
-            answer = _NO_ANSWER if value is None else as_json(value)
-            trace.append(
-                Decision(hook=self.question.hook, plugin=plugin, answer=answer, chosen=found)
-            )
-        trace.reverse()
-        return trace
+        hook = self.question.hook
+        taken = -1
+        for index, (_, value) in enumerate(self.answers):
+            if value is chosen and value is not None:
+                taken = index
+        return [
+            Decision(hook=hook, plugin=plugin, answer=as_json(value), chosen=index == taken)
+            for index, (plugin, value) in enumerate(self.answers)
+        ]
 
     # --- for the recorders -------------------------------------------------------------------
 
@@ -226,12 +226,14 @@ class _PromptSize(Struct):
 
 def as_json(answer: object) -> msgspec.Raw:
     """Give an answer as JSON for a trace, a prompt as its ids and size."""
+    if answer is None:
+        return _NO_ANSWER
     if isinstance(answer, Prompt):
         answer = _PromptSize(
             messages=[part.message_id for part in answer.parts],
             characters=sum([len(part.body) for part in answer.parts]),
         )
-    return msgspec.Raw(msgspec.json.encode(answer))
+    return msgspec.Raw(_ENCODER.encode(answer))
 
 
 def _is_list(answer: object) -> TypeGuard[list[object]]:

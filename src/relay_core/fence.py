@@ -22,6 +22,7 @@ OPEN = "┌─ relay message"
 CLOSE = "└─ end of relay message"
 BAR = "│ "
 _BARE_BAR = BAR.rstrip()
+_ENCODER = msgspec.json.Encoder()
 _NAME = re.compile(r"[A-Za-z][A-Za-z -]{0,39}")
 _VISIBLE = re.compile(r"⟦U\+([0-9A-F]{4,6})⟧")
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
@@ -60,8 +61,11 @@ def parse(text: str, fence_id: str) -> tuple[Part, ...]:
 def visible(text: str) -> str:
     """Replace every control, format and private character but newline and tab by its name."""
     # What is printable holds no such character; else each different one is looked up once.
-    if "⟦" not in text and text.replace("\n", "").replace("\t", "").isprintable():
-        return text
+    if "⟦" not in text:
+        if text.isprintable():
+            return text
+        if text.replace("\n", "").replace("\t", "").isprintable():
+            return text
     return text.translate({ord(char): _name(char) for char in set(text) if _is_hidden(char)})
 
 
@@ -80,15 +84,17 @@ def _hidden(text: str) -> str:
 
 
 def _fenced(part: Part, fence_id: str) -> str:
-    lines = [f"{OPEN} {fence_id} {part.message_id}"]
+    fields: list[str] = []
     for name, value in part.header:
         if not _NAME.fullmatch(name):
             raise WireError(f"{name!r} is no header name")
-        lines.append(f"{BAR}{name}: {visible(msgspec.json.encode(value).decode())}")
-    lines.append(_BARE_BAR)
-    lines += [f"{BAR}{line}" for line in visible(part.body).split("\n")]
-    lines.append(f"{CLOSE} {fence_id}")
-    return "\n".join(lines)
+        # JSON keeps a value on its line: an escaped newline stays one.
+        fields.append(f"{BAR}{name}: {_ENCODER.encode(value).decode()}\n")
+    body = visible(part.body).replace("\n", f"\n{BAR}")
+    return (
+        f"{OPEN} {fence_id} {part.message_id}\n{visible(''.join(fields))}{_BARE_BAR}\n"
+        f"{BAR}{body}\n{CLOSE} {fence_id}"
+    )
 
 
 def _part(number: int, block: list[str]) -> Part:
