@@ -82,7 +82,9 @@ def test_the_old_client_knows_nothing_but_the_standard_library():
         for name in (
             [each.name for each in node.names]
             if isinstance(node, ast.Import)
-            else [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
         )
     }
 

@@ -170,12 +170,15 @@ async def test_an_agent_that_says_it_is_offline_is_not_reachable(hub: Hub):
 
 async def test_a_heartbeat_carries_what_a_session_shows(hub: Hub):
     await hub.register("a")
-    beat = HeartbeatRequest(epoch=1, waiting="busy", unattended=True, last_user_turn_ms=5)
+    beat = HeartbeatRequest(
+        epoch=1, status="busy", ready=True, waiting="busy", unattended=True, last_user_turn_ms=5
+    )
     await hub.service.agents.heartbeat(A, beat, USER)
     shown = await hub.service.agents.one(A, USER)
     await hub.service.agents.heartbeat(A, HeartbeatRequest(epoch=1), USER)
     later = await hub.service.agents.one(A, USER)
 
+    assert (shown.status, shown.ready) == (later.status, later.ready) == ("busy", True)
     assert (shown.waiting, shown.unattended, shown.last_user_turn_ms) == ("busy", True, 5)
     assert (later.waiting, later.unattended, later.last_user_turn_ms) == (None, True, 5)
 

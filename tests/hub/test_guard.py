@@ -450,7 +450,7 @@ async def test_a_request_cut_off_anywhere_leaves_nothing(hub: Served):
     before = await rows(hub)
     data = request("POST", "/api/messages", good(hub), GOOD)
     for cut in range(0, len(data), 7):
-        reader, writer = await asyncio.open_connection("127.0.0.1", hub.port)
+        _, writer = await asyncio.open_connection("127.0.0.1", hub.port)
         writer.write(data[:cut])
         await writer.drain()
         writer.close()

@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 import pytest_asyncio
+from msgspec.structs import replace
 
 from hub_kit import Served, agent_caller, file_hub, memory_hub, served_hub
-from msgspec.structs import replace
 from relay_core.errors import HubRefused
 from relay_core.hub_api import RegisterRequest, SendRequest, SendResponse
 from relay_core.hub_client import HubClient
@@ -62,9 +62,16 @@ async def test_the_same_key_with_another_body_is_refused(served: Served):
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "a b", "caf\u00e9"])
 async def test_a_key_that_is_none_is_refused(served: Served, key: str):
-    answer = await post(
-        served, "/api/messages", MESSAGE, **{"Idempotency-Key": key.encode("latin-1").decode("latin-1")}
-    ) if key.isascii() else await _raw_key(served, key)
+    answer = (
+        await post(
+            served,
+            "/api/messages",
+            MESSAGE,
+            **{"Idempotency-Key": key.encode("latin-1").decode("latin-1")},
+        )
+        if key.isascii()
+        else await _raw_key(served, key)
+    )
 
     assert (answer.status_code, answer.json()["code"]) == (422, "bad_idempotency_key")
 

@@ -41,7 +41,7 @@ async def test_a_taken_port_is_said_and_nothing_is_left_behind(tmp_path):
         pass
 
 
-def _hub(folder, **fields):
+def _hub(folder, **fields: object):
     return open_hub(
         store_file=folder / "hub.sqlite",
         token_file=folder / "token",
@@ -105,11 +105,10 @@ async def test_a_server_stops_twice_and_starts_not_at_all_without_harm(tmp_path)
 
 
 async def test_a_hub_proves_that_it_knows_the_token_for_its_own_port(tmp_path):
-    async with served_hub(tmp_path) as hub:
-        async with httpx.AsyncClient(base_url=hub.url) as client:
-            plain = (await client.get("/healthz")).json()
-            proved = (await client.get("/healthz", params={"nonce": NONCE})).json()
-            short = await client.get("/healthz", params={"nonce": "ab"})
+    async with served_hub(tmp_path) as hub, httpx.AsyncClient(base_url=hub.url) as client:
+        plain = (await client.get("/healthz")).json()
+        proved = (await client.get("/healthz", params={"nonce": NONCE})).json()
+        short = await client.get("/healthz", params={"nonce": "ab"})
 
     assert plain == {"status": "ok", "proof": None}
     assert is_hub(hub.token, NONCE, hub.port, proved["proof"])

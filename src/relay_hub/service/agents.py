@@ -98,6 +98,8 @@ async def heartbeat(
     seen = replace(
         agent,
         last_seen_ms=changes.now_ms,
+        status=checks.line("status", request.status, most=64) or agent.status,
+        ready=agent.ready if request.ready is None else request.ready,
         waiting=checks.line("waiting", request.waiting),
         unattended=agent.unattended if request.unattended is None else request.unattended,
         last_user_turn_ms=(

@@ -61,7 +61,8 @@ class SqliteTransaction(SqliteReads):
         self._do("revoke_agent_tokens", now_ms, agent_id)
 
     async def next_seq(self, agent_id: AgentId) -> int:
-        return self._number("next_seq", agent_id)
+        self._do("take_seq", agent_id)
+        return self._number("last_seq", agent_id)
 
     async def add_message(self, message: Message) -> MessageId:
         return MessageId(self._do("add_message", *from_message(message)))

@@ -11,7 +11,7 @@ SELECT id, name, label, machine, rig, tags, capabilities, channels, approval, st
        unattended, thread_id, adapter, waiting, last_user_turn_ms, last_seen_ms, instance_id,
        epoch, meta, created_ms,
        (SELECT count(*) FROM deliveries d WHERE d.agent_id = agents.id
-          AND d.state IN ('queued', 'leased', 'injecting', 'uncertain', 'held'))
+          AND d.is_open)
 FROM agents WHERE deleted_ms IS NULL AND id <> 'operator' ORDER BY id;
 
 -- name: named_agents
@@ -53,8 +53,12 @@ INSERT OR IGNORE INTO agent_names (kind, value, agent_id) VALUES (?, ?, ?);
 -- name: delete_agent
 UPDATE agents SET deleted_ms = ?, status = 'offline', ready = 0, instance_id = NULL WHERE id = ?;
 
--- name: next_seq
-UPDATE agents SET next_seq = next_seq + 1 WHERE id = ? RETURNING next_seq;
+-- name: take_seq
+-- Two statements: RETURNING would build a table for each of them.
+UPDATE agents SET next_seq = next_seq + 1 WHERE id = ?;
+
+-- name: last_seq
+SELECT next_seq FROM agents WHERE id = ?;
 
 -- name: add_agent_token
 INSERT INTO agent_tokens (hash, agent_id, created_ms) VALUES (?, ?, ?);

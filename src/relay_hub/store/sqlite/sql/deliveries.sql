@@ -35,12 +35,14 @@ VALUES (?, ?, ?, ?, ?, ?, ?);
 -- Counts no further than the caller wants to know.
 SELECT count(*) FROM (
   SELECT 1 FROM deliveries WHERE agent_id = ?
-    AND state IN ('queued', 'leased', 'injecting', 'uncertain', 'held') LIMIT ?);
+    AND is_open LIMIT ?);
 
 -- name: open_sizes
 -- Which open deliveries there are and how large their bodies are; held ones last.
-SELECT d.id, length(CAST(m.body AS BLOB)) FROM deliveries d JOIN messages m ON m.id = d.message_id
-WHERE d.agent_id = ? AND d.state IN ('queued', 'leased', 'injecting', 'uncertain', 'held')
+-- Without INDEXED BY the planner walks the agent's whole history.
+SELECT d.id, length(CAST(m.body AS BLOB))
+FROM deliveries d INDEXED BY deliveries_open JOIN messages m ON m.id = d.message_id
+WHERE d.agent_id = ? AND d.is_open
 ORDER BY d.state = 'held', d.seq;
 
 -- name: offers
@@ -53,7 +55,7 @@ SELECT d.id, d.message_id, d.agent_id, d.seq, d.state, d.reason, d.attempts, d.s
        m.expires_ms, c.agent_id, c.claimed_ms, c.until_ms
 FROM deliveries d JOIN messages m ON m.id = d.message_id
      LEFT JOIN claims c ON c.message_id = m.id
-WHERE d.agent_id = ? AND d.state IN ('queued', 'leased', 'injecting', 'uncertain', 'held')
+WHERE d.agent_id = ? AND d.is_open
 ORDER BY d.seq LIMIT ?;
 
 -- name: offer
@@ -85,7 +87,7 @@ SELECT id, message_id, agent_id, seq, state, reason, attempts, strikes, attempt_
        not_before_ms, held_until_ms, expires_ms, turn_id, turn_status, created_ms, updated_ms,
        delivered_ms
 FROM deliveries
-WHERE agent_id = ? AND state IN ('queued', 'leased', 'injecting', 'uncertain', 'held')
+WHERE agent_id = ? AND is_open
   AND state IN ('injecting', 'uncertain')
 ORDER BY seq;
 
@@ -93,7 +95,7 @@ ORDER BY seq;
 -- Those of an agent's open deliveries.
 SELECT a.delivery_id, a.key, a.value
 FROM deliveries d JOIN annotations a ON a.delivery_id = d.id
-WHERE d.agent_id = ? AND d.state IN ('queued', 'leased', 'injecting', 'uncertain', 'held');
+WHERE d.agent_id = ? AND d.is_open;
 
 -- name: put_annotation
 INSERT INTO annotations (delivery_id, key, value) VALUES (?, ?, ?)
@@ -107,7 +109,8 @@ SELECT id, message_id, agent_id, seq, state, reason, attempts, strikes, attempt_
        not_before_ms, held_until_ms, expires_ms, turn_id, turn_status, created_ms, updated_ms,
        delivered_ms
 FROM deliveries
-WHERE state IN ('queued', 'leased', 'held') AND expires_ms IS NOT NULL AND expires_ms <= ?
+WHERE is_open AND state NOT IN ('injecting', 'uncertain')
+  AND expires_ms IS NOT NULL AND expires_ms <= ?
 ORDER BY expires_ms LIMIT ?;
 
 -- name: hold_ended

@@ -18,7 +18,7 @@ SELECT m.id, m.sender_id, m.target, m.channel, m.subject, m.body, m.reply_to, m.
 FROM deliveries d JOIN messages m ON m.id = d.message_id
      LEFT JOIN claims c ON c.message_id = m.id
 WHERE d.agent_id = ? AND d.message_id > ?
-  AND d.state IN ('queued', 'leased', 'injecting', 'uncertain', 'held', 'delivered')
+  AND (d.is_open OR d.state = 'delivered')
 ORDER BY d.message_id LIMIT ?;
 
 -- name: latest_message_id

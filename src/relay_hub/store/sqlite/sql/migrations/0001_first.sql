@@ -76,7 +76,8 @@ CREATE INDEX messages_of_conversation ON messages (conversation_id, created_ms)
   WHERE conversation_id IS NOT NULL;
 
 -- One message on its way to one recipient. `seq` orders those of one recipient. `retried_as` is the
--- delivery that took the place of a dead one.
+-- delivery that took the place of a dead one. `is_open` is what the partial indexes are about; it
+-- is a CASE because a longer IN would build a table for each row that is written.
 CREATE TABLE deliveries (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   message_id INTEGER NOT NULL REFERENCES messages (id),
@@ -96,14 +97,17 @@ CREATE TABLE deliveries (
   created_ms INTEGER NOT NULL,
   updated_ms INTEGER NOT NULL,
   delivered_ms INTEGER,
-  retried_as INTEGER REFERENCES deliveries (id)
+  retried_as INTEGER REFERENCES deliveries (id),
+  is_open INTEGER NOT NULL GENERATED ALWAYS AS (
+    CASE state WHEN 'queued' THEN 1 WHEN 'leased' THEN 1 WHEN 'injecting' THEN 1
+               WHEN 'uncertain' THEN 1 WHEN 'held' THEN 1 ELSE 0 END) VIRTUAL
 ) STRICT;
 CREATE INDEX deliveries_of_message ON deliveries (message_id, agent_id);
 CREATE INDEX deliveries_of_agent ON deliveries (agent_id, message_id);
 CREATE INDEX deliveries_open ON deliveries (agent_id, seq)
-  WHERE state IN ('queued', 'leased', 'injecting', 'uncertain', 'held');
+  WHERE is_open;
 CREATE INDEX deliveries_to_expire ON deliveries (expires_ms)
-  WHERE state IN ('queued', 'leased', 'held') AND expires_ms IS NOT NULL;
+  WHERE is_open AND expires_ms IS NOT NULL;
 CREATE INDEX deliveries_to_release ON deliveries (held_until_ms)
   WHERE state = 'held' AND held_until_ms IS NOT NULL;
 CREATE INDEX deliveries_to_retry ON deliveries (not_before_ms)
