@@ -183,7 +183,8 @@ def _message() -> Sequence[str]:
     delivery = from_new_delivery(_delivery(MessageId(0), AgentId(""), 0))
     values = ["last_insert_rowid()", recipient, ":n", *map(_literal, delivery[3:])]
     return (
-        sql["next_seq"].replace("?", recipient),
+        sql["take_seq"].replace("?", recipient),
+        sql["last_seq"].replace("?", recipient),
         _written(sql["add_message"], from_message(_example(_recipient(0)))),
         _filled(sql["add_delivery"], values),
     )

@@ -1,0 +1,42 @@
+"""What SQLite does on the way of a message: which index, and nothing built on the side."""
+
+from collections.abc import Iterator
+from sqlite3 import Connection
+
+import pytest
+
+from relay_hub.store.sqlite import opening
+from relay_hub.store.sqlite.queries import queries
+
+WRITES = ("take_seq", "last_seq", "add_message", "add_delivery", "put_delivery", "add_transition")
+OF_ONE_AGENT = ("waiting_count", "open_sizes", "in_doubt", "annotations")
+
+
+@pytest.fixture
+def database() -> Iterator[Connection]:
+    connection = opening.connect_memory("plans")
+    yield connection
+    connection.close()
+
+
+def explained(database: Connection, how: str, name: str) -> list[tuple[object, ...]]:
+    statement = queries()[name]
+    values = [None] * statement.count("?")
+    return database.execute(f"{how} {statement}", values).fetchall()
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_no_write_on_a_messages_way_builds_a_table_on_the_side(database: Connection, name: str):
+    steps = explained(database, "EXPLAIN", name)
+
+    assert [step for step in steps if step[1] == "OpenEphemeral"] == []
+
+
+@pytest.mark.parametrize("name", OF_ONE_AGENT)
+def test_what_is_open_for_an_agent_is_found_without_walking_its_history(
+    database: Connection, name: str
+):
+    plan = [str(step[3]) for step in explained(database, "EXPLAIN QUERY PLAN", name)]
+
+    assert any("USING INDEX deliveries_open (agent_id=?)" in line for line in plan), plan
+    assert not any(line.startswith(("SCAN d", "SCAN m")) for line in plan), plan
