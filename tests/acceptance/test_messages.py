@@ -2,7 +2,9 @@
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 
@@ -33,12 +35,14 @@ ATTACKS = (
 )
 
 
-@pytest.fixture
-def served(relay: Relay) -> Relay:
-    """A running hub where `builder` is registered and away."""
-    report = relay.up()
-    relay.register("builder", report["url"], label="Builder", tags=["build"])
-    return relay
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
+    """A running hub, one for this file, where `builder` is registered and no host serves it."""
+    user = Relay(tmp_path_factory.mktemp("served") / "home")
+    report = user.up()
+    user.register("builder", report["url"], label="Builder", tags=["build"])
+    yield user
+    user.end()
 
 
 def test_a_message_that_waits_is_stored_and_says_so(served: Relay):
@@ -89,11 +93,11 @@ def test_everything_that_is_sent_can_be_shown(served: Relay):
 def test_agents_and_inbox_have_the_promised_shapes(served: Relay):
     served("send", "builder", "for the inbox").worked()
 
-    (agent,) = served("agents", "--json").worked().json["agents"]
+    agent = next(one for one in _agents(served) if one["id"] == "builder")
     assert set(agent) >= AGENT_KEYS
-    assert (agent["id"], agent["label"], agent["tags"]) == ("builder", "Builder", ["build"])
+    assert (agent["label"], agent["tags"]) == ("Builder", ["build"])
 
-    (message,) = served("inbox", "builder", "--json").worked().json["messages"]
+    message = served("inbox", "builder", "--json").worked().json["messages"][-1]
     assert message["body"] == "for the inbox"
     assert served("inbox", "builder", "--since", str(message["id"]), "--json").json == {
         "messages": []
@@ -137,17 +141,26 @@ def test_what_the_hub_refuses_is_one_line(served: Relay, arguments: tuple[str, .
 
 
 def test_nothing_that_others_wrote_reaches_the_terminal_raw(served: Relay):
-    for attack in ATTACKS:
-        sent = served("send", "builder", "-", "--json", stdin=f"{attack}\n{attack}")
-        assert "Traceback" not in sent.err
-        if sent.code != 0:
-            assert sent.code == 1
-            continue
-        number = str(sent.json["id"])
-        for look in (("show", number), ("inbox", "builder"), ("show", number, "--json")):
-            shown = served(*look).worked()
-            assert not DANGEROUS.search(shown.out), (attack, look)
-        assert served("show", number, "--json").json["body"] == f"{attack}\n{attack}"
+    body = "\n".join(ATTACKS)
+    sent = served("send", "builder", "-", "--json", stdin=body).worked().json
+    number = str(sent["id"])
+
+    for look in (("show", number), ("inbox", "builder"), ("show", number, "--json")):
+        assert not DANGEROUS.search(served(*look).worked().out), look
+    assert served("show", number, "--json").json["body"] == body
+
+
+@pytest.mark.parametrize("attack", ["\x1b[31mred", "\u202egnp.exe", "a\x9bb", "\U000e0041"])
+def test_no_name_of_an_agent_reaches_the_terminal_raw(served: Relay, attack: str):
+    url = served("status", "--json").worked().json["hub"]["url"]
+    try:
+        served.register("attacker", url, label=attack, tags=[attack])
+    except HTTPError as refused:
+        refused.close()
+
+    for look in (("agents",), ("agents", "--json"), ("send", attack, "x")):
+        done = served(*look)
+        assert not DANGEROUS.search(done.out + done.err), look
 
 
 def test_a_token_of_an_agent_sends_as_that_agent_only(served: Relay):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from user_commands import Relay
+from user_commands import Relay, Typed
 
 PROGRAMS = {
     "agent-relay": [
@@ -29,28 +29,28 @@ COMMANDS = [(program, command) for program, names in PROGRAMS.items() for comman
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_without_arguments_a_program_shows_its_commands(relay: Relay, program: str):
-    done = relay(program=program).worked()
+def test_without_arguments_a_program_shows_its_commands(typed: Typed, program: str):
+    done = typed(program=program).worked()
 
     assert all(f"\n  {name} " in done.out for name in PROGRAMS[program])
 
 
 @pytest.mark.parametrize(("program", "command"), COMMANDS)
 def test_each_command_has_help_that_starts_with_its_summary(
-    relay: Relay, program: str, command: str
+    typed: Typed, program: str, command: str
 ):
-    listed = relay(program=program).worked().out
+    listed = typed(program=program).worked().out
     summary = listed.split(f"\n  {command} ", 1)[1].split("\n", 1)[0].strip()
 
-    shown = relay(command, "--help", program=program).worked().out
+    shown = typed(command, "--help", program=program).worked().out
 
     assert summary.rstrip(".") in " ".join(shown.split())
     assert "--json" in shown
 
 
 @pytest.mark.parametrize(("program", "command"), COMMANDS)
-def test_each_command_refuses_an_unknown_option(relay: Relay, program: str, command: str):
-    line = relay(command, "--no-such-thing", program=program).failed(2)
+def test_each_command_refuses_an_unknown_option(typed: Typed, program: str, command: str):
+    line = typed(command, "--no-such-thing", program=program).failed(2)
 
     assert "--no-such-thing" in line
 
@@ -63,39 +63,39 @@ def test_a_misspelt_command_names_the_one_that_was_meant(relay: Relay):
     assert "did you mean `send`?" in relay("sned", "x", "y").failed(2)
 
 
-def test_a_lone_double_dash_shows_the_help(relay: Relay):
-    assert "Usage" in relay("--").worked().out
+def test_a_lone_double_dash_shows_the_help(typed: Typed):
+    assert "Usage" in typed("--").worked().out
 
 
 @pytest.mark.parametrize("port", ["-1", "65536", "70000", "abc", "", "4850.0", "٤٨٥٠", "1_000"])
-def test_a_port_that_is_none_is_refused(relay: Relay, port: str):
-    assert "port" in relay("up", f"--port={port}").failed(2)
+def test_a_port_that_is_none_is_refused(typed: Typed, port: str):
+    assert "port" in typed("up", f"--port={port}").failed(2)
 
 
 @pytest.mark.parametrize("number", ["007", "1.0", "-1", "0", "abc", "", "1e3", "١", str(2**63)])
-def test_a_message_number_that_is_none_is_refused(relay: Relay, number: str):
-    assert "no message number" in relay("show", "--", number).failed(2)
+def test_a_message_number_that_is_none_is_refused(typed: Typed, number: str):
+    assert "no message number" in typed("show", "--", number).failed(2)
 
 
-def test_a_message_that_looks_like_an_option_is_refused_with_the_way_to_send_it(relay: Relay):
-    assert "`--`" in relay("send", "someone", "-hello").failed(2)
+def test_a_message_that_looks_like_an_option_is_refused_with_the_way_to_send_it(typed: Typed):
+    assert "`--`" in typed("send", "someone", "-hello").failed(2)
 
 
-def test_a_token_on_the_command_line_is_refused(relay: Relay):
-    line = relay("agents", "--token", "CANARY-secret").failed(2)
+def test_a_token_on_the_command_line_is_refused(typed: Typed):
+    line = typed("agents", "--token", "CANARY-secret").failed(2)
 
     assert "AGENT_RELAY_TOKEN" in line
     assert "CANARY" not in line
 
 
 @pytest.mark.parametrize("target", ["", " ", "\t"])
-def test_an_empty_target_is_refused(relay: Relay, target: str):
-    assert "TARGET is empty" in relay("send", target, "hello").failed(2)
+def test_an_empty_target_is_refused(typed: Typed, target: str):
+    assert "TARGET is empty" in typed("send", target, "hello").failed(2)
 
 
 @pytest.mark.parametrize("body", ["", "  ", "\n"])
-def test_an_empty_message_is_refused(relay: Relay, body: str):
-    assert "empty" in relay("send", "someone", body).failed(2)
+def test_an_empty_message_is_refused(typed: Typed, body: str):
+    assert "empty" in typed("send", "someone", body).failed(2)
 
 
 @pytest.mark.parametrize(
@@ -108,8 +108,8 @@ def test_an_empty_message_is_refused(relay: Relay, body: str):
         (b"x" * 10_000_000, "256 KiB"),
     ],
 )
-def test_standard_input_that_is_no_message_is_refused(relay: Relay, stdin: bytes, told: str):
-    assert told in relay("send", "someone", "-", stdin=stdin).failed(2)
+def test_standard_input_that_is_no_message_is_refused(typed: Typed, stdin: bytes, told: str):
+    assert told in typed("send", "someone", "-", stdin=stdin).failed(2)
 
 
 def test_an_argument_that_is_no_text_is_refused(relay: Relay):
@@ -132,8 +132,8 @@ def test_an_argument_that_is_no_text_is_refused(relay: Relay):
         "",
     ],
 )
-def test_an_address_that_is_no_hub_is_refused(relay: Relay, url: str):
-    line = relay("agents", f"--url={url}").failed(2)
+def test_an_address_that_is_no_hub_is_refused(typed: Typed, url: str):
+    line = typed("agents", f"--url={url}").failed(2)
 
     assert "--url" in line
     assert "CANARY" not in line
@@ -152,13 +152,15 @@ def test_an_address_that_is_no_hub_is_refused(relay: Relay, url: str):
         "",
     ],
 )
-def test_an_address_that_is_no_app_server_is_refused(relay: Relay, address: str):
-    assert "no address" in relay.codex("attach", f"--app-server={address}").failed(2)
+def test_an_address_that_is_no_app_server_is_refused(typed: Typed, address: str):
+    assert "no address" in typed(
+        "attach", f"--app-server={address}", program="agent-relay-codex"
+    ).failed(2)
 
 
-def test_detach_wants_to_know_what(relay: Relay):
-    assert "--all" in relay.codex("detach").failed(2)
-    assert "--all" in relay.codex("detach", "someone", "--all").failed(2)
+def test_detach_wants_to_know_what(typed: Typed):
+    assert "--all" in typed("detach", program="agent-relay-codex").failed(2)
+    assert "--all" in typed("detach", "someone", "--all", program="agent-relay-codex").failed(2)
 
 
 @pytest.mark.parametrize(
