@@ -14,14 +14,23 @@ import msgspec
 from relay_core import memory as memories
 from relay_core import retry
 from relay_core.control import ControlServer, body_of
-from relay_core.discovery import PluginReport
 from relay_core.errors import AdapterError, HubError, PluginConflict, RelayError, WireError
 from relay_core.hooks import Hooks
+from relay_core.host_api import (
+    Attached,
+    AttachedList,
+    DecisionList,
+    DecisionsRequest,
+    DetachRequest,
+    HostStatus,
+    Ping,
+    PluginList,
+    StopRequest,
+)
 from relay_core.hub_api import Fence, FencedFrame, MailFrame, StreamFrame
 from relay_core.memory import Attachment, Memory
-from relay_core.messages import AgentId, DeliveryId, MessageId, Struct
+from relay_core.messages import DeliveryId, Struct
 from relay_core.places import Places
-from relay_core.plans import Decision
 from relay_core.ports import (
     Adapter,
     Clock,
@@ -37,7 +46,7 @@ from relay_core.ports import (
 from relay_core.registrar import NO_TABLE, Contributions, Power, Registrar
 from relay_core.seat import Seams, SidecarSettings
 from relay_core.sessions import Environment
-from relay_core.sidecar import SessionStatus, Sidecar
+from relay_core.sidecar import Sidecar
 
 log = logging.getLogger("relay.host")
 
@@ -60,71 +69,6 @@ class HostSettings(Struct):
     sidecar: SidecarSettings
     adapter_tables: dict[str, msgspec.Raw] = {}
     plugin_tables: dict[str, msgspec.Raw] = {}
-
-
-class Ping(Struct):
-    """Answer of the operations `ping` and `hub`."""
-
-    version: str
-    pid: int
-    hub_url: str
-
-
-class HostStatus(Struct):
-    """Answer of the operation `status`."""
-
-    version: str
-    pid: int
-    hub_url: str
-    connected: bool
-    adapters: tuple[str, ...]
-    sessions: tuple[SessionStatus, ...]
-    attachments: int = 0
-
-
-class StopRequest(Struct):
-    """Body of the operation `stop`; with `handover` the sessions are not said to be offline."""
-
-    handover: bool = False
-
-
-class DecisionsRequest(Struct):
-    """Body of the operation `decisions`."""
-
-    message_id: MessageId
-
-
-class DecisionList(Struct):
-    """Answer of the operation `decisions`."""
-
-    decisions: tuple[Decision, ...]
-
-
-class PluginList(Struct):
-    """Answer of the operation `plugins`."""
-
-    plugins: tuple[PluginReport, ...]
-
-
-class Attached(Struct):
-    """One session that was attached by hand."""
-
-    agent_id: AgentId
-    thread_id: str
-
-
-class AttachedList(Struct):
-    """Answer of the operations `ADAPTER.attach` and `ADAPTER.detach`."""
-
-    attached: tuple[Attached, ...]
-
-
-class DetachRequest(Struct):
-    """Body of the operation `ADAPTER.detach`: which session; all of the adapter's when both are
-    None."""
-
-    agent_id: AgentId | None = None
-    thread_id: str | None = None
 
 
 class NotRegistered(RelayError):

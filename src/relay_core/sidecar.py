@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-import msgspec
-
 from relay_core import delivery
 from relay_core import outlook as outlooks
 from relay_core.attempting import Attempts
@@ -27,7 +25,8 @@ from relay_core.errors import (
     WireError,
 )
 from relay_core.events import Fenced, Registered, TurnEnded
-from relay_core.hub_api import Fence, HeartbeatRequest, RegisterRequest, Served, TurnReport
+from relay_core.host_api import SessionStatus
+from relay_core.hub_api import Fence, HeartbeatRequest, Served, TurnReport
 from relay_core.judging import Judge
 from relay_core.messages import (
     AgentId,
@@ -36,43 +35,18 @@ from relay_core.messages import (
     DeliveryState,
     MessageId,
     Offer,
-    Struct,
 )
 from relay_core.plans import Decision, DeliveryPlan, Mode
 from relay_core.ports import Failpoint, SessionEvent, SessionSeen, SessionTurnEnded
+from relay_core.registering import STATUS_WORDS, known_of, request_for
 from relay_core.seat import Seams, Seat, SidecarSettings, log
-from relay_core.sessions import Activity, Registration, RegistrationPatch
+from relay_core.sessions import Activity
 from relay_core.waiting import Situation, Wait, why_wait
 
 NOT_FOUND = 404
 
 MOVED_PAUSE_MS = 50
 """How long a session that moved under an attempt is given to say where to."""
-
-STATUS_WORDS = {
-    Activity.AT_REST: "idle",
-    Activity.IN_TURN: "busy",
-    Activity.WAITING_FOR_USER: "waiting",
-    Activity.AWAY: "away",
-}
-
-
-class SessionStatus(Struct):
-    """One session as `agent-relay status` shows it."""
-
-    agent_id: AgentId
-    adapter: str
-    thread_id: str
-    instance_id: str
-    epoch: int
-    activity: Activity
-    connection: str
-    active_turn: str | None = None
-    pending: int = 0
-    waiting: str | None = None
-    waiting_until_ms: int | None = None
-    unattended: bool = False
-    last_error: str | None = None
 
 
 class Sidecar:
@@ -257,9 +231,9 @@ class Sidecar:
 
     async def _register(self) -> None:
         seat = self._seat
-        known = _registration(seat)
+        known = known_of(seat)
         seat.patch, _ = await seat.hooks.on_register(known, seat.seen.environment)
-        agent = await seat.hub.register(_request(seat, known, seat.patch))
+        agent = await seat.hub.register(request_for(seat, known, seat.patch))
         await seat.failpoint(Failpoint.REGISTERED)
         seat.agent, seat.epoch, seat.away_ms = agent, agent.epoch, agent.away_ms
         seat.last_error = None
@@ -482,43 +456,3 @@ class Sidecar:
             raise
         except HubRefused as refused:
             log.info("%s: turn not reported: %s", seat.agent_id, refused)
-
-
-def _registration(seat: Seat) -> Registration:
-    seen = seat.seen
-    return Registration(
-        adapter=seat.adapter.name,
-        provider=seen.provider,
-        cwd=seen.cwd,
-        thread_id=seen.thread_id,
-        rig=seen.rig or "codex-live",
-        model=seen.model,
-        approval=seen.approval,
-        launched=seen.launched,
-    )
-
-
-def _request(seat: Seat, known: Registration, patch: RegistrationPatch) -> RegisterRequest:
-    meta: dict[str, object] = {
-        **(patch.meta or {}),
-        "client": f"agent-relay/{seat.adapter.name}",
-        "threadId": known.thread_id,
-        "cwd": known.cwd,
-        "model": known.model,
-        "approvalMode": known.approval or patch.approval or "open",
-        "channels": patch.channels or (),
-        "profile": patch.profile,
-    }
-    return RegisterRequest(
-        id=seat.agent_id,
-        name=seat.agent_id,
-        label=patch.label,
-        machine=seat.settings.machine,
-        rig=known.rig,
-        tags=patch.tags or (known.provider, known.rig),
-        capabilities=patch.capabilities or ("chat",),
-        status=STATUS_WORDS[seat.outlook.activity],
-        instance_id=seat.instance_id,
-        adapter=seat.adapter.name,
-        meta=msgspec.Raw(msgspec.json.encode(meta)),
-    )

@@ -25,8 +25,9 @@ from relay_core.control import ControlServer, HostRefused, HostUnreachable, call
 from relay_core.discovery import check, new_manager
 from relay_core.failpoints import unarmed
 from relay_core.hooks import Hooks
-from relay_core.host import AttachedList, DecisionList, HostSettings, HostStatus, Ping
 from relay_core.host import Host as TheHost
+from relay_core.host import HostSettings
+from relay_core.host_api import AttachedList, DecisionList, HostStatus, Ping
 from relay_core.messages import AgentId, DeliveryId
 from relay_core.places import Places, find_places
 from relay_core.seat import SidecarSettings

@@ -13,7 +13,7 @@ from relay_cli.options import json_option
 from relay_cli.output import Output
 from relay_cli.problems import Usage
 from relay_core.errors import SettingsError
-from relay_core.host import AttachedList
+from relay_core.host_api import AttachedList
 from relay_plugins.codex import AttachRequest, codex_home
 from relay_plugins.codex.address import check_thread_id, parse_address
 

@@ -10,7 +10,7 @@ from relay_cli.connection import ask_host
 from relay_cli.options import json_option
 from relay_cli.output import Output
 from relay_cli.problems import Usage
-from relay_core.host import AttachedList, DetachRequest
+from relay_core.host_api import AttachedList, DetachRequest
 from relay_core.messages import AgentId
 
 

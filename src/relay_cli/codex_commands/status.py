@@ -10,9 +10,8 @@ from relay_cli.connection import ask_host
 from relay_cli.options import json_option
 from relay_cli.output import Output
 from relay_cli.view import NOTHING
-from relay_core.host import HostStatus
+from relay_core.host_api import HostStatus, SessionStatus
 from relay_core.messages import Struct
-from relay_core.sidecar import SessionStatus
 
 ADAPTER = "codex"
 

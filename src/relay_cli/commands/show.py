@@ -11,7 +11,7 @@ from relay_cli.connection import ask_host, open_hub
 from relay_cli.options import json_option, message_number, url_option
 from relay_cli.output import Output
 from relay_cli.view import NOTHING, ago
-from relay_core.host import DecisionList, DecisionsRequest
+from relay_core.host_api import DecisionList, DecisionsRequest
 from relay_core.hub_api import MessageView
 from relay_core.messages import Delivery, MessageId
 from relay_core.plans import Decision

@@ -13,9 +13,8 @@ from relay_cli.problems import ExitCode
 from relay_cli.view import NOTHING
 from relay_core.control import HostUnreachable
 from relay_core.errors import RelayError
-from relay_core.host import HostStatus
+from relay_core.host_api import HostStatus, SessionStatus
 from relay_core.messages import Struct
-from relay_core.sidecar import SessionStatus
 
 ASK_S = 5.0
 
