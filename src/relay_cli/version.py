@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from importlib import metadata
-
 DISTRIBUTION = "agent-relay-codex"
 
 
 def version() -> str:
     """The version of the installed distribution."""
+    from importlib import metadata  # slow, and seldom asked for
+
     return metadata.version(DISTRIBUTION)

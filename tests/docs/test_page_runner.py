@@ -46,6 +46,7 @@ def test_commands_files_and_their_lines_are_found(tmp_path: Path):
     page = tmp_path / "page.md"
     page.write_text(
         "words\n\n```console\n$ one\nprinted\n$ two \\\n> more\n```\n\n"
+        "<!-- ci: demo -->\n```sh\nrun by CI\n```\n\n"
         "```toml\n# ~/a/file\nx = 1\n```\n\n<!-- file: ~/b -->\n```json\n{}\n```\n"
     )
 
@@ -54,8 +55,8 @@ def test_commands_files_and_their_lines_are_found(tmp_path: Path):
     assert found == [
         (4, "one", "printed", None),
         (6, "two \\\nmore", "", None),
-        (10, "# ~/a/file\nx = 1", "", "~/a/file"),
-        (15, "{}", "", "~/b"),
+        (15, "# ~/a/file\nx = 1", "", "~/a/file"),
+        (20, "{}", "", "~/b"),
     ]
 
 

@@ -10,15 +10,18 @@ import pytest
 from pages import Shell, examples, matches
 from user_commands import PROGRAMS, Relay
 
-DOCS = Path(__file__).parents[2] / "docs"
+ROOT = Path(__file__).parents[2]
 WITH_CODEX = "needs a running Codex app-server"
-PAGES = sorted(
-    page.relative_to(DOCS)
-    for folder in ("tutorial", "how-to")
-    for page in (DOCS / folder).glob("*.md")
-)
-PLAIN = [page for page in PAGES if WITH_CODEX not in (DOCS / page).read_text()]
-CODEX = [page for page in PAGES if WITH_CODEX in (DOCS / page).read_text()]
+PAGES = [
+    Path("README.md"),
+    *sorted(
+        page.relative_to(ROOT)
+        for folder in ("tutorial", "how-to")
+        for page in (ROOT / "docs" / folder).glob("*.md")
+    ),
+]
+PLAIN = [page for page in PAGES if WITH_CODEX not in (ROOT / page).read_text()]
+CODEX = [page for page in PAGES if WITH_CODEX in (ROOT / page).read_text()]
 
 
 @pytest.mark.parametrize("page", PLAIN, ids=str)
@@ -49,7 +52,7 @@ def user(short_path: Path) -> Iterator[Relay]:
 
 def _try(user: Relay, page: Path) -> None:
     shell = Shell(user.environ, user.home)
-    for example in examples(DOCS / page):
+    for example in examples(ROOT / page):
         if example.file is not None:
             shell.write(example)
             continue
