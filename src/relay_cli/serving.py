@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import platform
 import signal
@@ -33,7 +32,8 @@ from relay_core.settings import Settings, loopback
 from relay_hub.limits import Limits
 from relay_hub.server import HubServer, open_hub
 
-log = logging.getLogger("relay.up")
+SHORTEST_TOKEN = 16
+"""Characters that the user token of a hub of ours has at least."""
 
 
 class Serving(Struct):
@@ -181,11 +181,17 @@ async def _hub(here: Here, environ: Mapping[str, str], port: int | None) -> Asyn
         if not loopback(place.hostname or ""):
             raise HubUnreachable(f"no hub answers at {named}", fix="unset AGENT_RELAY_URL")
         port = place.port
+    token = here.settings.hub.token
+    if token is not None and len(token) < SHORTEST_TOKEN:
+        raise SettingsError(
+            f"AGENT_RELAY_TOKEN has less than {SHORTEST_TOKEN} characters: others could guess it",
+            fix="unset AGENT_RELAY_TOKEN, so that a token is made, or choose a longer one",
+        )
     failpoint = from_environment(environ)
     async with open_hub(
         store_file=_store_file(here),
         token_file=here.places.token_file,
-        token=here.settings.hub.token,
+        token=token,
         clock=SystemClock(),
         random=SystemRandom(),
         port=here.settings.hub.port if port is None else port,

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -153,6 +154,25 @@ def test_another_version_hands_over(relay: Relay):
     assert said == 'stopped {"handover":true}\n'
     assert old.returncode == 0
     assert relay("status").code == 0
+
+
+def test_a_real_host_of_another_version_hands_over_everything(relay: Relay, short_path: Path):
+    relay.write_config('[plugin."relay.echo"]\nagents = ["echo"]\n')
+    older = {"PYTHONPATH": str(_as_version("0.0.9", short_path / "older"))}
+    report = relay.up(environ=older)
+    assert report["version"] == "0.0.9"
+    sent = relay("send", "echo", "before", "--wait", "30", "--json").worked().json
+
+    done = relay("up", "--detach", "--port", "0").worked()
+
+    out, complaints = relay.started[0].communicate(timeout=30)
+    assert "taking over from version 0.0.9" in done.out
+    assert relay.started[0].returncode == 0
+    assert "Traceback" not in out + complaints
+    status = relay("status", "--json").worked().json
+    assert status["host"]["version"] != "0.0.9"
+    assert relay("show", str(sent["id"]), "--json").worked().json["body"] == "before"
+    assert relay("send", "echo", "after", "--wait", "30").code == 0
 
 
 def test_a_broken_config_is_refused_with_file_and_line(relay: Relay):
@@ -308,6 +328,18 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+def _as_version(version: str, folder: Path) -> Path:
+    """Describe the installed distribution as one of another version, for who looks here first."""
+    installed = metadata.distribution("agent-relay-codex")
+    described = folder / f"agent_relay_codex-{version}.dist-info"
+    described.mkdir(parents=True)
+    lines = (installed.read_text("METADATA") or "").splitlines()
+    told = [f"Version: {version}" if line.startswith("Version:") else line for line in lines]
+    (described / "METADATA").write_text("\n".join(told))
+    (described / "entry_points.txt").write_text(installed.read_text("entry_points.txt") or "")
+    return folder
 
 
 def _control_socket(relay: Relay) -> Path:
