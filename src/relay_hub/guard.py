@@ -18,7 +18,7 @@ from relay_core.hub_api import USER_HEADER
 from relay_hub.asgi import App, Receive, Scope, Send, respond_refused
 from relay_hub.callers import USER, Caller
 from relay_hub.limits import Limits
-from relay_hub.strict_json import BadJson, check_json
+from relay_hub.strict_json import BadJson, StrictJson
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 """What answers without a token; Host and Origin count here as well."""
@@ -54,6 +54,7 @@ class Guard:
         self._user_hash = user_hash
         self._agent_caller = agent_caller
         self._limits = limits
+        self._json = StrictJson(limits)
         self._token_file = token_file
         self.refused: dict[int, int] = {}
 
@@ -136,7 +137,7 @@ class Guard:
         body = await self._whole(scope, receive)
         try:
             if body:
-                check_json(body, self._limits)
+                self._json.check(body)
         except BadJson as error:
             raise _refused(400, "bad_json", str(error)) from error
         return body

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from typing import TypeAlias
 
 from relay_hub.limits import Limits
@@ -23,26 +24,34 @@ class BadJson(Exception):
     """The body is no JSON that the hub takes; the message is one line."""
 
 
-def check_json(data: bytes, limits: Limits) -> None:
-    """Raise BadJson where a body is not acceptable JSON."""
-    try:
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        raise BadJson("the body is not UTF-8") from error
-    if text.count("{") + text.count("[") > limits.json_depth:
-        _check_depth(text, limits.json_depth)
-    try:
-        found: Json = json.loads(
-            text,
-            object_pairs_hook=lambda pairs: _object(pairs, limits.json_keys),
+class StrictJson:
+    """Checks bodies against the limits of one hub."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._depth = limits.json_depth
+        self._items = limits.json_items
+        # Made once: a decoder with hooks costs as much to make as a small body to read.
+        self._decode = json.JSONDecoder(
+            object_pairs_hook=partial(_object, limits.json_keys),
             parse_int=_integer,
             parse_float=_real,
             parse_constant=_constant,
-        )
-    except (ValueError, RecursionError) as error:
-        raise BadJson(f"the body is no JSON: {error}") from error
-    if text.count(",") > limits.json_items:
-        _check_items(found, limits.json_items)
+        ).decode
+
+    def check(self, data: bytes) -> None:
+        """Raise BadJson where a body is not acceptable JSON."""
+        try:
+            text = data.decode()
+        except UnicodeDecodeError as error:
+            raise BadJson("the body is not UTF-8") from error
+        if text.count("{") + text.count("[") > self._depth:
+            _check_depth(text, self._depth)
+        try:
+            found: Json = self._decode(text)
+        except (ValueError, RecursionError) as error:
+            raise BadJson(f"the body is no JSON: {error}") from error
+        if text.count(",") > self._items:
+            _check_items(found, self._items)
 
 
 def _check_depth(text: str, most: int) -> None:
@@ -56,7 +65,7 @@ def _check_depth(text: str, most: int) -> None:
             depth -= 1
 
 
-def _object(pairs: list[tuple[str, object]], most: int) -> dict[str, object]:
+def _object(most: int, pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise BadJson("a key is there twice")

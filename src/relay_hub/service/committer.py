@@ -61,8 +61,11 @@ class Committer:
             return result
 
         try:
-            with self._one_at_a_time(once):
+            if once is None:
                 result = await self._store.write(unit)
+            else:
+                with self._one_at_a_time(once):
+                    result = await self._store.write(unit)
         except StoreFull as error:
             raise no_room(error.detail) from error
         except StoreError as error:
@@ -78,10 +81,7 @@ class Committer:
             raise _unavailable(error) from error
 
     @contextmanager
-    def _one_at_a_time(self, once: Once | None) -> Generator[None]:
-        if once is None:
-            yield
-            return
+    def _one_at_a_time(self, once: Once) -> Generator[None]:
         key = (once.scope, once.route, once.key)
         if key in self._in_flight:
             raise HubRefused(
