@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from codex_watch import Watch, new_attempt, watch
@@ -36,6 +38,7 @@ from relay_plugins.codex.testing import (
     StubModel,
     Until,
 )
+from relay_plugins.codex.wire import ThreadParams
 
 
 @pytest.fixture
@@ -64,7 +67,7 @@ async def thread(
 
 async def until(happened: Callable[[], object]) -> None:
     async with asyncio.timeout(30):
-        while not happened():  # noqa: ASYNC110 - other processes make it happen
+        while not happened():
             await asyncio.sleep(0.02)
 
 
@@ -134,6 +137,60 @@ async def test_a_steer_that_died_with_codex_is_absent_and_its_turn_is_nobodys_in
     assert await codex.find(second) == Absent(reason="agent_restarted", agent_crashed=True)
     assert (ended.status, ended.interrupted_by_us) == (TurnStatus.INTERRUPTED, None)
     assert ended.attempts == (first.id,)
+    await client.close()
+
+
+def cut_after_the_models_copy(codex_home: Path, thread: str, marker: str) -> None:
+    """Leave a rollout as a kill does between the two writes of one message."""
+    (rollout,) = codex_home.glob(f"sessions/*/*/*/*{thread}.jsonl")
+    kept: list[bytes] = []
+    for line in rollout.read_bytes().splitlines(keepends=True):
+        kept.append(line)
+        if marker.encode() in line and json.loads(line)["type"] == "response_item":
+            break
+    rollout.write_bytes(b"".join(kept))
+    for index in codex_home.glob("thread_history_*"):
+        index.unlink()  # Codex makes it anew from the rollout
+
+
+async def test_what_a_killed_codex_left_of_a_message_is_not_read_twice_by_the_model(
+    codex: Watch,
+    user: AppServerClient,
+    codex_server: CodexServer,
+    stub_model: StubModel,
+    workplace: Workplace,
+):
+    thread = await user.start_thread(workplace.cwd)
+    await user.turn_end(await user.start_turn(thread, "the user's first words"))
+    await codex.attach(workplace.socket, thread)
+    attempt, again = new_attempt(thread), new_attempt(thread)
+    handed = await codex.inject(attempt, f"the message [{attempt.id}]")
+    await codex.until_ended(handed.turn_id)
+    await codex_server.kill()
+    cut_after_the_models_copy(workplace.codex_home, thread, attempt.id)
+    before, asked = len(codex.events), len(stub_model.requests())
+    await codex_server.start()
+    client = await resumed(codex_server, thread)
+    await codex.until_activity(Activity.AT_REST, after=before)
+    listed = [item.text for item in await client.user_items(thread)]
+
+    assert isinstance(await codex.find(attempt), Absent)
+    await until(lambda: codex.adapter.report()[0].threads[0].activity is Activity.AT_REST)
+    await codex.inject(again, f"the message [{again.id}]")
+    assert isinstance(await codex.find(again), Found)
+    await stub_model.requests_reach(asked + 1)
+
+    assert listed == ["the user's first words"]
+    assert stub_model.requests()[-1].count("the message") == 1
+    assert stub_model.requests()[-1].count("the user's first words") == 1
+    # Taking it back subscribed the adapter for a moment.
+    server = codex.adapter._servers.server_of(thread)
+    assert server is not None
+    assert server.connection is not None
+    answer = await server.connection.call(
+        "thread/unsubscribe", ThreadParams(thread_id=thread), dict[str, msgspec.Raw]
+    )
+    assert bytes(answer["status"]) == b'"notSubscribed"'
     await client.close()
 
 

@@ -208,12 +208,14 @@ class CodexAdapter:
             raise SessionMoved(ADAPTER, detail) from error
 
     async def find(self, key: str, attempt: Attempt, *, marker: str | None = None) -> Evidence:
-        """Look into the thread's history until there is an answer; see `evidence` for the rules."""
-        del marker  # Codex keeps ids
+        """Look into the thread's history until there is an answer; see `evidence` for the rules.
+
+        `marker` is a text that the prompt held: it shows what a killed Codex left of it.
+        """
         tracked, server = self._servers.thread(key), self._servers.server_of(key)
         if tracked is None or server is None:
             return Unknown(why="this session is not watched")
-        evidence = await looking.find(server, tracked, attempt, self._clock)
+        evidence = await looking.find(server, tracked, attempt, marker or attempt.id, self._clock)
         if isinstance(evidence, Found):
             tracked.hand_overs.answered(attempt.id, evidence.turn_id)
             self._report_late(server, tracked, evidence.turn_id)

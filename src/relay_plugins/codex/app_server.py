@@ -241,6 +241,7 @@ class AppServer:
             tracked = self._take(thread)
             if tracked is None:
                 return
+        tracked.refresh(thread)
         changed = tracked.thread.status != thread.status
         if changed:
             tracked.set_status(thread.status)

@@ -7,13 +7,12 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from pathlib import Path
 
 import msgspec
 
 from relay_core import SettingsError, Struct
+from relay_plugins.codex.rollout import read_tail
 
 TAIL_BYTES = 1024 * 1024
 """How far back from its end a rollout file is searched for the newest turn."""
@@ -75,7 +74,7 @@ def read_mode(rollout: Path) -> str | None:
     Reads at most the last mebibyte. Its format is Codex's own and may change: what cannot be read
     is not known, which is no error.
     """
-    for raw in reversed(_tail(rollout)):
+    for raw in reversed(read_tail(rollout, TAIL_BYTES)):
         if b'"turn_context"' not in raw:
             continue
         try:
@@ -88,17 +87,3 @@ def read_mode(rollout: Path) -> str | None:
         if context.approval_policy and context.sandbox_policy.type:
             return mode_of(context.approval_policy, context.sandbox_policy.type)
     return None
-
-
-def _tail(path: Path) -> list[bytes]:
-    try:
-        opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except (OSError, ValueError):
-        return []
-    try:
-        found = os.fstat(opened)
-        if not stat.S_ISREG(found.st_mode):
-            return []
-        return os.pread(opened, TAIL_BYTES, max(0, found.st_size - TAIL_BYTES)).splitlines()
-    finally:
-        os.close(opened)

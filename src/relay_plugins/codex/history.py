@@ -15,6 +15,7 @@ from relay_plugins.codex.evidence import (
     turn_reaches_back,
 )
 from relay_plugins.codex.wire import (
+    Item,
     ItemsListParams,
     ItemsListResult,
     ListedItem,
@@ -34,6 +35,8 @@ FIRST_PAGE = 5
 PAGE = 20
 MAX_PAGES = 1_000
 RECENT_TURNS = 5
+MOST_ITEMS = 2_000
+"""Items of one turn that are read for what it carries; a longer one is read in part."""
 
 
 class NoHistoryYet(Exception):
@@ -99,11 +102,22 @@ async def read_whole_turn(connection: Connection, thread: Thread, turn: Turn) ->
                 if each.id == turn.id:
                     return read_turn(each.items)
             return read_turn(turn.items)
-        items = ItemsListParams(thread_id=thread.id, turn_id=turn.id, sort_direction="asc")
-        listed = [each.item async for each in _item_pages(connection, items)]
+        return read_turn(await items_of(connection, thread.id, turn.id, most=MOST_ITEMS))
     except NoHistoryYet:
         return read_turn(turn.items)
-    return read_turn(listed)
+
+
+async def items_of(
+    connection: Connection, thread_id: str, turn_id: str, *, most: int
+) -> tuple[Item, ...]:
+    """Read the first items of a turn of a paginated thread, oldest first; raises NoHistoryYet."""
+    params = ItemsListParams(thread_id=thread_id, turn_id=turn_id, sort_direction="asc")
+    items: list[Item] = []
+    async for listed in _item_pages(connection, params):
+        items.append(listed.item)
+        if len(items) == most:
+            break
+    return tuple(items)
 
 
 async def search(connection: Connection, thread: Thread, attempt: Attempt) -> Search:

@@ -6,10 +6,19 @@ import asyncio
 import contextlib
 import logging
 
-from relay_core import AdapterError, Attempt, Clock, Evidence, Unknown, WireError
+from relay_core import (
+    Absent,
+    AdapterError,
+    Attempt,
+    Clock,
+    Evidence,
+    Found,
+    Unknown,
+    WireError,
+)
 from relay_plugins.codex.address import is_alive
 from relay_plugins.codex.app_server import AppServer
-from relay_plugins.codex.client import Connection
+from relay_plugins.codex.client import CallRefused, Connection
 from relay_plugins.codex.evidence import (
     Handed,
     Look,
@@ -29,6 +38,7 @@ from relay_plugins.codex.history import (
     recent_turns,
     search,
 )
+from relay_plugins.codex.remnant import take_back
 from relay_plugins.codex.tracked import TrackedThread
 
 log = logging.getLogger("relay.codex")
@@ -39,9 +49,9 @@ QUICK_S = 0.4
 
 
 async def find(
-    server: AppServer, tracked: TrackedThread, attempt: Attempt, clock: Clock
+    server: AppServer, tracked: TrackedThread, attempt: Attempt, marker: str, clock: Clock
 ) -> Evidence:
-    """Look as often as is useful; `evidence` has the rules."""
+    """Look as often as is useful; `evidence` has the rules, `remnant` what goes with absence."""
     began = clock.monotonic()
     looks: list[Look] = []
     evidence: Evidence = Unknown(why="nothing could be read")
@@ -62,12 +72,28 @@ async def find(
             seen = Look(at=clock.monotonic(), rest=Rest.UNREADABLE)
         looks.append(seen)
         evidence = judge(looks, tracked.handed(attempt.id, connection))
-        if not isinstance(evidence, Unknown) or seen.rest is Rest.NOT_LOADED:
+        if isinstance(evidence, Absent):
+            return await _swept(connection, tracked, marker, evidence)
+        if isinstance(evidence, Found) or seen.rest is Rest.NOT_LOADED:
             return evidence
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(next_wait_s(since)):
                 await moved.wait()
     return evidence
+
+
+async def _swept(
+    connection: Connection, tracked: TrackedThread, marker: str, absent: Absent
+) -> Evidence:
+    """See to it that the model does not read what the history lacks."""
+    try:
+        if await take_back(connection, tracked.id, marker):
+            log.info("thread %s: took back what a killed Codex had left of %s", tracked.id, marker)
+    except CallRefused as refused:
+        log.info("thread %s: a remnant stays: %s", tracked.id, refused)
+    except (AdapterError, WireError) as error:
+        return Unknown(why=f"the thread was not swept: {error}")
+    return absent
 
 
 async def _glance(

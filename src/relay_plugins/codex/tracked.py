@@ -111,6 +111,12 @@ class TrackedThread:
             self._show(_activity(status), self.turn)
         self.wake()
 
+    def refresh(self, thread: Thread) -> None:
+        """Take in what may change about a thread beside its status."""
+        self.thread = msgspec.structs.replace(
+            self.thread, path=thread.path, model=thread.model, cwd=thread.cwd
+        )
+
     def wake(self) -> None:
         """Let everyone who waits for this thread look again."""
         self.moved.set()
@@ -203,7 +209,8 @@ class TrackedThread:
         """The turns that ended since the last reading, newest first."""
         new: list[Turn] = []
         for turn in turns:
-            if turn.id == self._newest_ended:
+            # Ids grow with time. Where the newest one was taken back, older ones are still old.
+            if self._newest_ended is not None and turn.id <= self._newest_ended:
                 break
             if not turn.running:
                 new.append(turn)

@@ -269,6 +269,13 @@ class TurnSteerResult(Struct):
     turn_id: str
 
 
+class ThreadRevertParams(Struct):
+    """Take back a turn and all that came after it."""
+
+    thread_id: str
+    before_turn_id: str
+
+
 class TurnInterruptParams(Struct):
     """Stop a running turn."""
 
