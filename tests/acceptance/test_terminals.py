@@ -57,7 +57,7 @@ def test_progress_is_shown_on_a_terminal_and_taken_away_again(relay: Relay):
 
     shown = _on_terminal(relay, "send", "builder", "hello", "--wait", "2")
 
-    assert "waiting for 1 recipient" in shown
+    assert "waiting for it to arrive … 1 s" in shown
     assert shown.rstrip().splitlines()[-1].split("\x1b[K")[-1].startswith("agent-relay: message")
 
 

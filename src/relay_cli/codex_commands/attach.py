@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import click
 from relay_cli.connection import ask_host
 from relay_cli.options import json_option
 from relay_cli.output import Output
+from relay_cli.patience import finish
 from relay_cli.problems import Usage
 from relay_core.errors import SettingsError
 from relay_core.host_api import AttachedList
@@ -57,9 +57,8 @@ def command(app_server: str, thread: str | None, token_file: Path | None, output
         thread=checked,
         token_file=None if token_file is None else str(token_file.absolute()),
     )
-    output.progress(f"attaching to {app_server}")
-    answer = asyncio.run(ask_host("codex.attach", request, AttachedList, timeout_s=ATTACH_LIMIT_S))
-    output.progress_done()
+    asked = ask_host("codex.attach", request, AttachedList, timeout_s=ATTACH_LIMIT_S)
+    answer = finish(asked, output, f"attaching to {app_server}")
     output.show_object(answer)
     output.table(
         ("AGENT", "THREAD"),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import click
 
 from relay_cli.connection import ask_host
 from relay_cli.options import json_option
 from relay_cli.output import Output
+from relay_cli.patience import finish
 from relay_cli.problems import Usage
 from relay_core.host_api import AttachedList, DetachRequest
 from relay_core.messages import AgentId
@@ -30,7 +29,7 @@ def command(agent: str | None, thread: str | None, everything: bool, output: Out
     if [agent is not None, thread is not None, everything].count(True) != 1:
         raise Usage("say what to detach", fix="name an AGENT, or use --thread ID, or --all")
     request = DetachRequest(agent_id=None if agent is None else AgentId(agent), thread_id=thread)
-    answer = asyncio.run(ask_host("codex.detach", request, AttachedList))
+    answer = finish(ask_host("codex.detach", request, AttachedList), output, "detaching")
     output.show_object(answer)
     output.table(
         ("AGENT", "THREAD"),

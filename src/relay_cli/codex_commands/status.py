@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import click
 
 from relay_cli.connection import ask_host
 from relay_cli.options import json_option
 from relay_cli.output import Output
+from relay_cli.patience import finish
 from relay_cli.view import NOTHING
 from relay_core.host_api import HostStatus, SessionStatus
 from relay_core.messages import Struct
@@ -29,7 +28,7 @@ class CodexSessions(Struct):
 @json_option
 def command(output: Output) -> None:
     """Show the Codex sessions."""
-    status = asyncio.run(ask_host("status", None, HostStatus))
+    status = finish(ask_host("status", None, HostStatus), output, "asking the host")
     sessions = tuple(one for one in status.sessions if one.adapter == ADAPTER)
     output.show_object(CodexSessions(sessions=sessions))
     output.table(

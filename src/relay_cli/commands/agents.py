@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 
 import click
@@ -10,6 +9,7 @@ import click
 from relay_cli.connection import open_hub
 from relay_cli.options import json_option, url_option
 from relay_cli.output import Output
+from relay_cli.patience import finish
 from relay_cli.view import NOTHING, ago, words, yes_no
 from relay_core.messages import Struct
 from relay_core.sessions import Agent
@@ -53,7 +53,7 @@ class AgentRows(Struct):
 @json_option
 def command(output: Output, url: str | None) -> None:
     """List the agents."""
-    agents = asyncio.run(_agents(url))
+    agents = finish(_agents(url), output, "asking the hub")
     output.show_object(AgentRows(agents=tuple(map(row_of, agents))))
     now_ms = time.time_ns() // 1_000_000
     output.table(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 
 import click
@@ -10,6 +9,7 @@ import click
 from relay_cli.connection import open_hub
 from relay_cli.options import json_option, url_option
 from relay_cli.output import Output
+from relay_cli.patience import finish
 from relay_cli.view import NOTHING, ago, shortened
 from relay_core.messages import OPERATOR, Message, Struct
 
@@ -42,7 +42,7 @@ class Inbox(Struct):
 @json_option
 def command(agent: str, since: int, output: Output, url: str | None) -> None:
     """List an agent's messages."""
-    messages = asyncio.run(_messages(agent, since, url))
+    messages = finish(_messages(agent, since, url), output, "asking the hub")
     output.show_object(Inbox(messages=messages))
     now_ms = time.time_ns() // 1_000_000
     output.table(

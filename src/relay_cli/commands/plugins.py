@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import click
 
 from relay_cli.connection import ask_host, look_around
 from relay_cli.options import json_option
 from relay_cli.output import Output
+from relay_cli.patience import finish
 from relay_cli.view import NOTHING
 from relay_core.control import HostUnreachable
 from relay_core.discovery import PluginReport, discover, installed
@@ -31,7 +30,7 @@ class PluginRows(Struct):
 @json_option
 def command(output: Output) -> None:
     """List the plugins."""
-    rows = asyncio.run(_look())
+    rows = finish(_look(), output, "asking the host")
     output.show_object(rows)
     output.table(
         ("PLUGIN", "DISTRIBUTION", "VERSION", "STATE", "HOOKS", "REASON"),

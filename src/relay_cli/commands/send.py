@@ -11,6 +11,7 @@ import click
 from relay_cli.connection import open_hub
 from relay_cli.options import json_option, message_number, seconds, url_option
 from relay_cli.output import Output
+from relay_cli.patience import finish
 from relay_cli.problems import Failed, TimedOut, Usage
 from relay_core.delivery import CLAIMED_BY_OTHER
 from relay_core.hub_api import MessageView, SendRequest, SendResponse, SentDelivery
@@ -78,7 +79,11 @@ def command(
         claimable=claimable,
         urgent=urgent,
     )
-    asyncio.run(_send(request, wait, output, url))
+    finish(
+        _send(request, wait, output, url),
+        output,
+        "sending" if wait is None else "waiting for it to arrive",
+    )
 
 
 def _body(argument: str) -> str:
@@ -113,7 +118,7 @@ async def _send(
     async with open_hub(url) as hub:
         sent = await hub.send(request)
         if wait_s is not None:
-            sent = await _wait_until_delivered(hub, sent, wait_s, output)
+            sent = await _wait_until_delivered(hub, sent, wait_s)
     output.show_object(sent)
     output.line(f"message {sent.id}")
     output.table(
@@ -131,9 +136,7 @@ def _away(delivery: SentDelivery) -> str:
     return " (away: it waits at the hub)" if delivery.away else ""
 
 
-async def _wait_until_delivered(
-    hub: HubClient, sent: SendResponse, wait_s: float, output: Output
-) -> SendResponse:
+async def _wait_until_delivered(hub: HubClient, sent: SendResponse, wait_s: float) -> SendResponse:
     """Look at the message until every recipient has it; Failed when one never will, or TimedOut."""
     deadline = time.monotonic() + wait_s
     pause = FIRST_LOOK_S
@@ -141,15 +144,12 @@ async def _wait_until_delivered(
         view = await hub.message(sent.id)
         open_ones = [delivery for delivery in view.deliveries if _is_open(delivery)]
         if not open_ones:
-            output.progress_done()
             _refuse_undelivered(view)
             return _with_states(sent, view)
         if time.monotonic() >= deadline:
             where = ", ".join(f"{one.agent_id} {one.state}" for one in open_ones)
             detail = f"message {sent.id} is stored, but not delivered after {wait_s:g} s: {where}"
             raise TimedOut(detail, fix=f"agent-relay show {sent.id} --why")
-        if pause >= SLOWEST_LOOK_S:
-            output.progress(f"message {sent.id}: waiting for {len(open_ones)} recipient(s)")
         await asyncio.sleep(min(pause, max(0.0, deadline - time.monotonic())))
         pause = min(pause * 2, SLOWEST_LOOK_S)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 
 import click
@@ -10,6 +9,7 @@ import click
 from relay_cli.connection import ask_host, open_hub
 from relay_cli.options import json_option, message_number, url_option
 from relay_cli.output import Output
+from relay_cli.patience import finish
 from relay_cli.view import NOTHING, ago
 from relay_core.host_api import DecisionList, DecisionsRequest
 from relay_core.hub_api import MessageView
@@ -37,7 +37,7 @@ class ExplainedMessage(MessageView):
 @json_option
 def command(message_id: int, why: bool, output: Output, url: str | None) -> None:
     """Show one message."""
-    view, decisions = asyncio.run(_look(message_id, url, why=why))
+    view, decisions = finish(_look(message_id, url, why=why), output, "asking the hub")
     if why:
         fields = {name: getattr(view, name) for name in view.__struct_fields__}
         output.show_object(ExplainedMessage(**fields, decisions=decisions))

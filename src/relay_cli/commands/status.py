@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import click
 
 from relay_cli.connection import ask_host, find_hub, look_around, open_hub
 from relay_cli.options import json_option, url_option
 from relay_cli.output import Output
+from relay_cli.patience import finish
 from relay_cli.problems import ExitCode
 from relay_cli.view import NOTHING
 from relay_core.control import HostUnreachable
@@ -62,7 +61,7 @@ class StatusReport(Struct):
 @json_option
 def command(output: Output, url: str | None) -> None:
     """Show how things stand."""
-    report = asyncio.run(_look(url))
+    report = finish(_look(url), output, "asking host and hub")
     output.show_object(report)
     hub, host = report.hub, report.host
     output.fields(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import click
 
 from relay_cli.connection import find_token, look_around, open_hub
 from relay_cli.options import json_option, url_option
 from relay_cli.output import Output
+from relay_cli.patience import finish
 from relay_cli.problems import Damaged, Usage
 from relay_core.messages import Struct
 
@@ -85,7 +84,7 @@ def show(reveal: bool, output: Output) -> None:
 @json_option
 def new(agent: str, output: Output, url: str | None) -> None:
     """Make a token for an agent."""
-    token = asyncio.run(_make(agent, url))
+    token = finish(_make(agent, url), output, "asking the hub")
     output.show_object(AgentToken(agent_id=agent, token=token))
     output.line(token)
 
