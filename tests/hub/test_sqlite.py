@@ -17,6 +17,7 @@ from relay_hub.store import (
     StoreBusy,
     StoreDamaged,
     StoreError,
+    StoreFailed,
     StoreFull,
     StoreTooNew,
     StoreUnsafe,
@@ -343,3 +344,27 @@ async def test_what_was_answered_survives_a_kill_of_the_hub(tmp_path: Path):
     assert store._reader.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     assert store._reader.execute("PRAGMA foreign_key_check").fetchall() == []
     await store.close()
+
+
+async def test_after_a_disk_error_nothing_is_answered_any_more(path: Path, writer):
+    store = open_store(path, writer)
+
+    async def broken_disk(tx: Transaction) -> None:
+        await tx.add_message(a_message())
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
+        raise error
+
+    results = await asyncio.gather(
+        store.write(lambda tx: tx.add_message(a_message())),
+        store.write(broken_disk),
+        return_exceptions=True,
+    )
+
+    assert [type(each) for each in results] == [StoreFailed, StoreFailed]
+    with pytest.raises(StoreFailed):
+        await store.write(lambda tx: tx.add_message(a_message()))
+    await store.close()
+    again = open_store(path)
+    assert await again.read(lambda reads: reads.latest_message_id()) == 0
+    await again.close()

@@ -6,6 +6,9 @@
 
 from __future__ import annotations
 
+import logging
+
+from relay_core.errors import HubRefused
 from relay_core.ports import Clock, Random
 from relay_hub.limits import Limits
 from relay_hub.service import sweeping
@@ -17,8 +20,10 @@ from relay_hub.service.delivery_calls import DeliveryCalls
 from relay_hub.service.listening import Listening
 from relay_hub.service.message_calls import MessageCalls
 from relay_hub.service.presence import Presence
-from relay_hub.store import Store
+from relay_hub.store import Store, StoreFailed
 from relay_hub.streams import Streams
+
+log = logging.getLogger(__name__)
 
 
 class HubService:
@@ -38,6 +43,7 @@ class HubService:
         self._change = committer.change
         self._look = committer.look
         self._sweeper = sweeping.Sweeper(clock)
+        self._leases_are_off = False
         self.tokens = AgentTokens(committer, random)
         self.agents = AgentCalls(committer, presence, limits, self.tokens)
         self.messages = MessageCalls(committer, presence, limits)
@@ -62,17 +68,23 @@ class HubService:
             self.store.size_bytes() > self.limits.store_bytes
             or self.store.free_bytes() < self.limits.free_bytes
         )
-        jumped = self._sweeper.clock_jumped()
-        if jumped:
+        self._leases_are_off |= self._sweeper.clock_jumped()
+        if self._leases_are_off:
             until_ms = self.clock.now_ms() + self.limits.claim_lease_ms
             await self._change(lambda tx, _: tx.restart_leases(until_ms))
+            self._leases_are_off = False
         if await self._look(self._sweeper.is_something_due):
             await self._change(sweeping.sweep)
         for delivery in await self._look(self._sweeper.retries):
             self.streams.mail(delivery.agent_id, delivery.message_id)
 
     async def run(self) -> None:
-        """Sweep once a second until cancelled."""
+        """Sweep once a second until cancelled; HubRefused when the store has failed for good."""
         while True:
             await self.clock.sleep(sweeping.EVERY_S)
-            await self.sweep()
+            try:
+                await self.sweep()
+            except HubRefused as error:
+                if error.code == StoreFailed.code:
+                    raise
+                log.warning("what time ends has to wait: %s", error.detail)
