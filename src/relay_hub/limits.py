@@ -39,7 +39,7 @@ class Limits(Struct):
     free_bytes: int = 256 * MIB
     frame_bytes: int = 512 * KIB
     stream_buffer_bytes: int = MIB
-    streams: int = 256
+    streams: int = 2_048
     header_bytes: int = 16 * KIB
     target_bytes: int = 2 * KIB
     json_depth: int = 16
