@@ -175,7 +175,7 @@ class Attempts:
         outcome = seat.outcome("failed", reason=refused.detail, permanent=refused.permanent)
         await self._settle(attempt, outcome)
         for offer in offers:
-            await seat.tell(
+            seat.tell(
                 AttemptFailedEvent(
                     at_ms=seat.clock.now_ms(),
                     agent_id=seat.agent_id,
@@ -221,7 +221,7 @@ class Attempts:
         seat = self._seat
         for offer in offers:
             if offer.delivery.id in attempt.delivery_ids:
-                await seat.tell(
+                seat.tell(
                     Delivered(
                         at_ms=seat.clock.now_ms(),
                         agent_id=seat.agent_id,

@@ -36,7 +36,7 @@ class Judge:
         if row.state not in WAITING or self._judged.get(row.id) == row.updated_ms:
             return True
         if row.id not in self._judged:
-            await seat.tell(
+            seat.tell(
                 Arrived(
                     at_ms=seat.clock.now_ms(),
                     agent_id=seat.agent_id,
@@ -65,7 +65,7 @@ class Judge:
         )
         await seat.hub.give_verdict(row.id, request)
         event = WasHeld if held else WasSkipped
-        await seat.tell(
+        seat.tell(
             event(
                 at_ms=seat.clock.now_ms(),
                 agent_id=seat.agent_id,

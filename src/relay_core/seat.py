@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
@@ -21,6 +23,9 @@ log = logging.getLogger("relay.sidecar")
 
 DECISIONS_KEPT = 200
 """Messages whose decisions are remembered for `show --why`."""
+
+EVENTS_KEPT = 1_000
+"""Events that may wait for a slow observer; later ones are missed, and the log says so."""
 
 T = TypeVar("T")
 
@@ -69,6 +74,7 @@ class Seat:
         self.outlook = outlooks.first_look(seen, seams.clock.now_ms())
         self.away_ms = 0
         self.last_error: str | None = None
+        self._told: asyncio.Queue[tuple[RelayEvent, Session]] = asyncio.Queue(EVENTS_KEPT)
         self._decisions: dict[MessageId, dict[tuple[str, str], Decision]] = {}
 
     @property
@@ -133,9 +139,25 @@ class Seat:
         spent = self.outlook.relay_turns >= self.settings.unattended_budget
         return spent and not self.seen.attended
 
-    async def tell(self, event: RelayEvent) -> None:
-        """Let the observers see what has happened."""
-        await self.hooks.on_event(event, self.session())
+    def tell(self, event: RelayEvent) -> None:
+        """Let the observers see what has happened, in order, without waiting for them."""
+        if self._told.full():
+            log.warning("%s: observers are too slow; they miss %s", self.agent_id, event)
+            return
+        self._told.put_nowait((event, self.session()))
+
+    async def observe(self) -> None:
+        """Pass what was told on to the observers, for as long as the session is served."""
+        while True:
+            event, session = await self._told.get()
+            await self.hooks.on_event(event, session)
+            self._told.task_done()
+
+    async def observed(self, limit_s: float) -> None:
+        """Return when everything that was told has been passed on, or after the limit."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                await self._told.join()
 
     def remember(self, message_id: MessageId, decisions: Sequence[Decision]) -> None:
         """Keep what the plugins answered about a message; the oldest messages are forgotten."""

@@ -45,6 +45,9 @@ from relay_core.waiting import Situation, Wait, why_wait
 
 NOT_FOUND = 404
 
+OBSERVERS_WAIT_S = 2.0
+"""How long a sidecar that stops waits for observers that have not seen everything yet."""
+
 MOVED_PAUSE_MS = 50
 """How long a session that moved under an attempt is given to say where to."""
 
@@ -195,8 +198,10 @@ class Sidecar:
                     tasks.create_task(self._beat(), name=f"heartbeat {seat.agent_id}"),
                     tasks.create_task(self._keep_claims(), name=f"claims {seat.agent_id}"),
                     tasks.create_task(self._report_turns(), name=f"turns {seat.agent_id}"),
+                    tasks.create_task(seat.observe(), name=f"observers {seat.agent_id}"),
                 )
                 await self._deliver()
+                await seat.observed(OBSERVERS_WAIT_S)
                 for task in beside:
                     task.cancel()
         except* StaleEpoch as stale:
@@ -205,7 +210,8 @@ class Sidecar:
         if self._fenced_by is not None:
             self._changed()
             at_ms = seat.clock.now_ms()
-            await seat.tell(Fenced(at_ms=at_ms, agent_id=seat.agent_id, epoch=seat.epoch))
+            fenced = Fenced(at_ms=at_ms, agent_id=seat.agent_id, epoch=seat.epoch)
+            await seat.hooks.on_event(fenced, seat.session())
 
     async def retire(self) -> None:
         """Say at the hub that nobody serves the session any more; best effort."""
@@ -240,7 +246,7 @@ class Sidecar:
         self.registered.set()
         self._changed()
         at_ms = seat.clock.now_ms()
-        await seat.tell(Registered(at_ms=at_ms, agent_id=seat.agent_id, epoch=agent.epoch))
+        seat.tell(Registered(at_ms=at_ms, agent_id=seat.agent_id, epoch=agent.epoch))
 
     async def _deliver(self) -> None:
         failures = 0
@@ -431,7 +437,7 @@ class Sidecar:
             ended = await self._ended_turns.get()
             for attempt_id in ended.attempts:
                 await self._report_turn(attempt_id, ended)
-            await seat.tell(
+            seat.tell(
                 TurnEnded(
                     at_ms=seat.clock.now_ms(),
                     agent_id=seat.agent_id,

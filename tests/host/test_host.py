@@ -14,6 +14,7 @@ from relay_core import (
     Message,
     PluginConflict,
     Relay,
+    RelayEvent,
     SendRequest,
     Session,
     SettingsError,
@@ -325,3 +326,26 @@ async def test_an_adapter_that_fails_is_tried_again_and_the_others_go_on(bench: 
         await bench.becomes(message, DeliveryState.DELIVERED)
 
     assert Falling.tries
+
+
+async def test_a_slow_observer_does_not_delay_a_delivery(bench: Bench):
+    class Slow:
+        def __init__(self) -> None:
+            self.seen: list[str] = []
+            self.go = asyncio.Event()
+
+        @hookimpl
+        async def on_event(self, event: RelayEvent) -> None:
+            await self.go.wait()
+            self.seen.append(type(event).__name__)
+
+    slow = Slow()
+    async with running(bench.host(slow)):
+        agent = await bench.attach()
+        message = await bench.send(agent)
+        await bench.becomes(message, DeliveryState.DELIVERED)
+        seen_before = list(slow.seen)
+        slow.go.set()
+
+    assert seen_before == []
+    assert slow.seen[:3] == ["Registered", "Arrived", "Delivered"]
