@@ -14,6 +14,7 @@ from relay_cli.output import Output
 from relay_cli.problems import EndedAtOnce, TimedOut
 from relay_core.control import HostUnreachable
 from relay_core.messages import Struct
+from relay_core.user_files import make_private_folder
 
 STOP_LIMIT_S = 30.0
 START_LIMIT_S = 60.0
@@ -67,7 +68,7 @@ async def start_detached(log: Path, port: int | None, output: Output) -> Running
 
     Raises Failed with the line that it printed when it ends instead.
     """
-    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private_folder(log.parent)
     process, began_at = _spawn(log, port)
     began = time.monotonic()
     while process.poll() is None:

@@ -9,6 +9,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from relay_cli.terminal import safe_line
+from relay_core.user_files import make_private_folder
 
 LOG_BYTES = 2_000_000
 LOGS_KEPT = 3
@@ -35,7 +36,7 @@ class _PrivateFile(RotatingFileHandler):
 
 def write_logs(file: Path) -> None:
     """Send everything from INFO up to `file`, and from WARNING up to standard error."""
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private_folder(file.parent)
     full = _PrivateFile(file, maxBytes=LOG_BYTES, backupCount=LOGS_KEPT, encoding="utf-8")
     full.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     brief = logging.StreamHandler(sys.stderr)

@@ -9,7 +9,7 @@ import msgspec
 
 from relay_core.errors import SettingsError
 from relay_core.messages import Struct
-from relay_core.user_files import read_user_file
+from relay_core.user_files import make_private_folder, read_user_file
 
 
 class Attachment(Struct):
@@ -60,7 +60,7 @@ def recall(file: Path) -> Memory:
 
 def remember(file: Path, memory: Memory) -> None:
     """Replace host.json in one step; 0600."""
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private_folder(file.parent)
     fresh = file.with_name(f".{file.name}.{os.getpid()}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(fresh, flags, 0o600)

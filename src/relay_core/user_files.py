@@ -1,4 +1,4 @@
-"""Reading a file that the user wrote: only a plain one, theirs, safe from others, and whole."""
+"""The user's own files: read only where they are safe from others, in folders that are private."""
 
 from __future__ import annotations
 
@@ -44,6 +44,13 @@ def read_user_file(path: Path, *, max_bytes: int = MAX_BYTES) -> str | None:
     ) != after.st_size:
         raise SettingsError("changed while it was read", file=path, fix="try again")
     return _text(path, data)
+
+
+def make_private_folder(folder: Path) -> None:
+    """Make a folder that only this user may enter, and so each one above it that is missing."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    for each in reversed(missing):
+        each.mkdir(mode=0o700, exist_ok=True)
 
 
 def _refuse_unsafe(path: Path, found: os.stat_result, max_bytes: int) -> None:

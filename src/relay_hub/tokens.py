@@ -10,6 +10,7 @@ from pathlib import Path
 from relay_core.errors import SettingsError
 from relay_core.hub_proof import token_hash
 from relay_core.ports import Random
+from relay_core.user_files import make_private_folder
 
 __all__ = ["new_token", "read_or_make_token", "read_token", "token_hash"]
 
@@ -28,7 +29,7 @@ def read_or_make_token(path: Path, random: Random) -> str:
     SettingsError when what is there is no safe token file.
     """
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(path.parent)
         opened = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise _unusable(path.parent, error) from error

@@ -2,11 +2,13 @@
 
 import os
 import socket
+import stat
 from pathlib import Path
 
 import pytest
 
 from relay_core import SettingsError, read_user_file
+from relay_core.user_files import make_private_folder
 
 
 @pytest.fixture
@@ -125,3 +127,15 @@ def test_a_file_that_changes_meanwhile_is_refused(file: Path, monkeypatch):
 
     monkeypatch.setattr(os, "read", read_and_change)
     refused(file, "changed while it was read")
+
+
+def test_a_private_folder_and_what_is_made_above_it_are_the_users_alone(tmp_path: Path):
+    old_mask = os.umask(0)
+    try:
+        make_private_folder(tmp_path / "data" / "logs")
+        make_private_folder(tmp_path / "data" / "logs")
+    finally:
+        os.umask(old_mask)
+
+    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("data", "data/logs")]
+    assert modes == [0o700, 0o700]

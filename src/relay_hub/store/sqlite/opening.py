@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+from relay_core.user_files import make_private_folder
 from relay_hub.store.errors import (
     StoreBusy,
     StoreDamaged,
@@ -118,7 +119,7 @@ def _stat(path: Path) -> os.stat_result | None:
 def make_folder(folder: Path) -> None:
     """Make the folder for the database, 0700; refuse one that belongs to somebody else."""
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(folder)
         owner = folder.stat().st_uid
     except OSError as error:
         raise StoreUnsafe(folder, f"cannot be made: {error.strerror}") from error
