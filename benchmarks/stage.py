@@ -9,9 +9,13 @@ from relay_core import Struct
 
 
 class Size(Struct):
-    """How much is measured; `messages` and `pairs` are per round, times in seconds."""
+    """How much is measured; `messages` and `pairs` are per round, times in seconds.
+
+    `short_rounds` are those of latencies: the shorter a round, the closer a yardstick stands.
+    """
 
     rounds: int
+    short_rounds: int
     messages: int
     gap_s: float
     seconds: float
@@ -25,7 +29,8 @@ class Size(Struct):
 
 FULL = Size(
     rounds=5,
-    messages=200,
+    short_rounds=15,
+    messages=60,
     gap_s=0.005,
     seconds=2.0,
     warm_s=1.0,
@@ -37,6 +42,7 @@ FULL = Size(
 )
 QUICK = Size(
     rounds=1,
+    short_rounds=1,
     messages=10,
     gap_s=0.005,
     seconds=0.2,
