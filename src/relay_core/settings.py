@@ -322,7 +322,7 @@ def _token(name: str, value: str) -> str:
     if not _TOKEN.fullmatch(token):
         raise SettingsError(
             f"{name} is no token: 1 to 512 visible ASCII characters, no spaces",
-            fix="copy the output of `agent-relay token`",
+            fix="copy the output of `agent-relay token show --reveal`",
         )
     return token
 
