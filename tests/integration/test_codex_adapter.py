@@ -64,7 +64,7 @@ async def thread(
 async def appears(path: Path) -> None:
     """Wait until a command of a turn has made this file: it is running now."""
     async with asyncio.timeout(30):
-        while not path.exists():  # noqa: ASYNC110 - another process makes it
+        while not path.exists():
             await asyncio.sleep(0.02)
 
 

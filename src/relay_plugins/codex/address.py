@@ -21,7 +21,6 @@ DEFAULT_SOCKET = Path("app-server-control") / "app-server-control.sock"
 FORMS = "unix:///absolute/path.sock or ws://127.0.0.1:PORT"
 MAX_PORT = 65_535
 MAX_TOKEN_BYTES = 16 * 1024
-MAX_SOCKET_PATH = 107
 
 _THREAD_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 
@@ -50,7 +49,7 @@ def parse_address(text: str, codex_home: Path) -> Address:
     url = urlsplit(text) if "\0" not in text and not re.search(r"\s", text) else None
     if url is not None and url.scheme == "unix" and not url.netloc:
         path = Path(url.path) if url.path else codex_home / DEFAULT_SOCKET
-        if path.is_absolute() and len(os.fsencode(path)) <= MAX_SOCKET_PATH:
+        if path.is_absolute():
             return Address(text=f"unix://{path}", path=path)
     if url is not None and url.scheme == "ws" and url.hostname and not (url.query or url.username):
         try:
@@ -64,6 +63,11 @@ def parse_address(text: str, codex_home: Path) -> Address:
     raise SettingsError(
         f"{text[:200]!r} is no address of an app-server on this machine", fix=f"use {FORMS}"
     )
+
+
+def socket_path(path: Path) -> str:
+    """The path to connect to: the daemon's is a link, because a socket's holds 107 bytes."""
+    return os.path.realpath(path)
 
 
 def check_thread_id(text: str) -> str:

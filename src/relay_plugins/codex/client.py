@@ -19,6 +19,7 @@ from relay_plugins.codex.address import (
     Process,
     listening_process,
     peer_process,
+    socket_path,
 )
 from relay_plugins.codex.protocol import (
     Abandoned,
@@ -257,7 +258,7 @@ async def _open(address: Address, token: str | None) -> ClientConnection:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     if address.path is not None:
         return await unix_connect(
-            str(address.path),
+            socket_path(address.path),
             "ws://localhost/",
             additional_headers=headers,
             compression=None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from relay_plugins.codex.address import (
     check_thread_id,
     parse_address,
     read_token,
+    socket_path,
 )
 from relay_plugins.codex.app_server import AppServer
 from relay_plugins.codex.client import Unreachable
@@ -267,7 +267,7 @@ def _read_request(request: msgspec.Raw) -> AttachRequest:
 def _same(one: Address, other: Address) -> bool:
     """Whether two addresses are one app-server; the daemon's socket is a link."""
     if one.path is not None and other.path is not None:
-        return os.path.realpath(one.path) == os.path.realpath(other.path)
+        return socket_path(one.path) == socket_path(other.path)
     return one.text == other.text
 
 

@@ -43,7 +43,6 @@ def test_a_socket_or_a_port_of_this_machine_is_an_address(text: str, shown: str)
         "codex",
         "/run/codex.sock",
         "unix://run/codex.sock",
-        "unix:///" + "x" * 108,
         "unix:///a b",
         "unix:///a\0b",
         "ws://127.0.0.1",

@@ -446,3 +446,21 @@ async def test_a_lock_that_cannot_be_made_is_said_as_it_is(fake: FakeAppServer, 
 
     with pytest.raises(AdapterError, match=r"\.lock cannot be opened"):
         await codex.attach(fake.address, fake.thread)
+
+
+async def test_a_socket_behind_a_link_with_a_long_path_is_reached(
+    fake: FakeAppServer, codex: Watch, short_path: Path
+):
+    folder = short_path / ("long" * 30)
+    folder.mkdir()
+    link = folder / "app-server-control.sock"
+    link.symlink_to(fake.path)
+
+    assert await codex.attach(f"unix://{link}", fake.thread) == (fake.thread,)
+    assert await codex.attach(fake.address, fake.thread) == (fake.thread,)
+    assert len(codex.adapter.report()) == 1, "one app-server, whichever way one goes to it"
+
+
+async def test_a_socket_whose_path_is_too_long_is_told(codex: Watch, short_path: Path):
+    with pytest.raises(AdapterError, match="no app-server answers"):
+        await codex.attach(f"unix://{short_path / ('x' * 120)}", "t")
