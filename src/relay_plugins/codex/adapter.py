@@ -180,8 +180,11 @@ class CodexAdapter:
             raise Unanswered(error.detail) from error
         tracked.refusals = 0
         tracked.hand_overs.answered(injection.id, turn_id)
+        steered = steer or turn_id == known
+        if not steered:
+            tracked.began(turn_id)
         await self._failpoint(Failpoint.AGENT_REPLIED)
-        return HandedOver(turn_id=turn_id, steered=steer or turn_id == known)
+        return HandedOver(turn_id=turn_id, steered=steered)
 
     async def interrupt(self, key: str, turn_id: str) -> None:
         """Cancel the running turn and wait until it has ended."""

@@ -124,11 +124,12 @@ def crashed(look: Look, handed: Handed | None) -> bool:
 def next_wait_s(elapsed_s: float) -> float:
     """How long to wait before the next look, so many seconds after the first could have been made.
 
-    Looks fall at 10, 20, 40 … 320 ms, then each 250 ms, and each second after two.
+    Each 10 ms at first, then a third of the time that has passed, so that what is there is seen
+    at most so much later than it could have been; each 250 ms at most, each second after two.
     """
     if elapsed_s >= EARLY_S:
         return LATE_WAIT_S
-    return min(max(elapsed_s, FIRST_LOOK_S), LONGEST_EARLY_WAIT_S)
+    return min(max(elapsed_s / 3, FIRST_LOOK_S), LONGEST_EARLY_WAIT_S)
 
 
 def reaches_back(item: ListedItem, started_ms: int) -> bool:

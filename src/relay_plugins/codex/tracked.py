@@ -84,6 +84,7 @@ class TrackedThread:
         self._report = report
         self._newest_ended: str | None = None
         self._told_user_turn: str | None = None
+        self._ours: str | None = None
         self._approval: str | None = None
         self._ended: dict[str, None] = {}
         self._shown_turn: RunningTurn | None = None
@@ -110,6 +111,13 @@ class TrackedThread:
         elif status.type not in AT_REST and self.seen:
             self._show(_activity(status), self.turn)
         self.wake()
+
+    def began(self, turn_id: str) -> None:
+        """Codex named this turn as the one that our message began: nobody has to look whose it is.
+
+        A turn that somebody else began at that very moment is told apart when it ends.
+        """
+        self._ours = turn_id
 
     def refresh(self, thread: Thread) -> None:
         """Take in what may change about a thread beside its status."""
@@ -192,7 +200,7 @@ class TrackedThread:
             running = next((turn for turn in turns if turn.running), None)
             if running is not None and _activity(self.thread.status) in BUSY:
                 self._show_running(self.thread.status, running)
-            self.unsettled = status is not self.thread.status or not _agree(status, running)
+            self.unsettled = status is not self.thread.status or not self._agree(status, running)
             if not self.unsettled or (wait := next(waits, None)) is None:
                 break
             await asyncio.sleep(wait)
@@ -204,6 +212,19 @@ class TrackedThread:
     async def _outer_turns(self, connection: Connection, status: ThreadStatus) -> tuple[Turn, ...]:
         turns = await recent_turns(connection, self.id)
         return outer_turns(turns, at_rest=_activity(status) not in BUSY)
+
+    def _agree(self, status: ThreadStatus, running: Turn | None) -> bool:
+        """Whether the list of turns tells what the status does, and whose turn it is."""
+        if status.type == NOT_LOADED:
+            return True
+        if status.type in AT_REST:
+            return running is None
+        return running is not None and self._provenance(running) is not Provenance.UNKNOWN
+
+    def _provenance(self, running: Turn) -> Provenance:
+        reading = read_turn(running.items).provenance
+        ours = reading is Provenance.UNKNOWN and running.id == self._ours
+        return Provenance.OURS if ours else reading
 
     def _new_ends(self, turns: tuple[Turn, ...]) -> list[Turn]:
         """The turns that ended since the last reading, newest first."""
@@ -289,7 +310,7 @@ class TrackedThread:
         return None if self.thread.path is None else read_mode(Path(self.thread.path))
 
     def _show_running(self, status: ThreadStatus, running: Turn) -> None:
-        provenance = read_turn(running.items).provenance
+        provenance = self._provenance(running)
         sign = provenance is Provenance.USERS and self._told_user_turn != running.id
         if sign:
             self._told_user_turn = running.id
@@ -325,12 +346,3 @@ def _activity(status: ThreadStatus) -> Activity:
     if status.type == NOT_LOADED:
         return Activity.AWAY
     return Activity.WAITING_FOR_USER if status.active_flags else Activity.IN_TURN
-
-
-def _agree(status: ThreadStatus, running: Turn | None) -> bool:
-    """Whether the list of turns tells what the status does, and whose turn it is."""
-    if status.type == NOT_LOADED:
-        return True
-    if status.type in AT_REST:
-        return running is None
-    return running is not None and read_turn(running.items).provenance is not Provenance.UNKNOWN
