@@ -30,6 +30,7 @@ from relay_core.ports import Failpoint
 from relay_core.seat import SidecarSettings
 from relay_core.settings import Settings, loopback
 from relay_hub.limits import Limits
+from relay_hub.local import LocalHub
 from relay_hub.server import HubServer, open_hub
 
 SHORTEST_TOKEN = 16
@@ -80,7 +81,7 @@ async def _serve(
     chosen = here.settings.plugins
     plugins = discover(installed(), block=chosen.block, order=chosen.order, only=chosen.only)
     async with _hub(here, environ, port) as hub, HubClient(hub.url, hub.token) as client:
-        host = _host(here, environ, hub.url, client, plugins)
+        host = _host(here, environ, hub, client, plugins)
         _stop_on_signals(host)
         running = asyncio.create_task(host.run(), name="host")
         ready = asyncio.create_task(host.ready.wait(), name="ready")
@@ -116,20 +117,21 @@ async def _stop_with_hub(server: HubServer | None, host: Host) -> None:
 
 
 def _host(
-    here: Here, environ: Mapping[str, str], url: str, client: HubClient, plugins: Plugins
+    here: Here, environ: Mapping[str, str], hub: _Hub, client: HubClient, plugins: Plugins
 ) -> Host:
     settings = here.settings
     return Host(
         HostSettings(
             version=version(),
-            hub_url=url,
-            sidecar=_sidecar_settings(settings, url),
+            hub_url=hub.url,
+            sidecar=_sidecar_settings(settings, hub.url),
             adapter_tables=settings.adapters,
             plugin_tables=settings.plugin,
         ),
         places=here.places,
         environ=environ,
-        hub=client,
+        # A hub in this loop is asked without a wire, which would cost more than what it does.
+        hub=client if hub.server is None else LocalHub(hub.server.service),
         hooks=Hooks(plugins.manager, reports=plugins.reports),
         control=ControlServer(here.places.control_socket),
         clock=SystemClock(),
