@@ -225,6 +225,12 @@ class Claim(Struct):
 
 
 class MessagePatch(Struct):
+class ClaimList(Struct):
+    """GET /api/agents/{id}/claims: the claims that an agent holds, by the end of their lease."""
+
+    claims: tuple[Claim, ...]
+
+
     """PATCH /api/messages/{id}: the recipient has read it by itself."""
 
     read_by: AgentId

@@ -6,7 +6,7 @@ import contextlib
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from typing import Self, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import httpx
 import msgspec
@@ -18,6 +18,7 @@ from relay_core.hub_api import (
     AgentPatch,
     AttemptRequest,
     Claim,
+    ClaimList,
     ClaimRequest,
     ErrorBody,
     Fence,
@@ -186,6 +187,10 @@ class HubClient:
 
     async def send(
         self, request: SendRequest, *, idempotency_key: str | None = None
+    async def claims(self, fence: Fence) -> tuple[Claim, ...]:
+        path = f"/api/agents/{_part(fence.agent_id)}/claims{_fence_query(fence)}"
+        return (await self._ask("GET", path, None, ClaimList)).claims
+
     ) -> SendResponse:
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
         return await self._ask("POST", "/api/messages", request, SendResponse, headers=headers)
@@ -334,3 +339,9 @@ def _refusal(response: httpx.Response) -> HubRefused:
 
 def _part(value: str) -> str:
     return quote(value, safe="")
+def _fence_query(fence: Fence) -> str:
+    given = {"instanceId": fence.instance_id, "epoch": fence.epoch}
+    query = urlencode({name: value for name, value in given.items() if value is not None})
+    return f"?{query}" if query else ""
+
+

@@ -386,6 +386,10 @@ class HubPort(Protocol):
         """Attach JSON to a delivery."""
         ...
 
+    async def claims(self, fence: Fence) -> tuple[Claim, ...]:
+        """Fetch the claims that this agent holds, whichever instance took them."""
+        ...
+
     async def claim(self, message_id: MessageId, request: ClaimRequest) -> Claim:
         """Take the claim; HubRefused `claim_held` when another agent has it."""
         ...

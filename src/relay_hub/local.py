@@ -78,6 +78,12 @@ class LocalHub:
         del fence  # as on the wire
         await self._service.deliveries.annotate(delivery_id, annotations, self._caller)
 
+    async def claims(self, fence: Fence) -> tuple[Claim, ...]:
+        found = await self._service.claims.held_by(
+            fence.agent_id, self._caller, instance_id=fence.instance_id, epoch=fence.epoch
+        )
+        return found.claims
+
     async def claim(self, message_id: MessageId, request: ClaimRequest) -> Claim:
         return await self._service.claims.take(message_id, request, self._caller)
 

@@ -1,11 +1,17 @@
 """One agent at a time does the work of a claimable message, and never two."""
 
+from pathlib import Path
+
+import msgspec
 import pytest
 
-from hub_kit import Hub
+from hub_kit import Hub, served_hub
 from relay_core.errors import HubRefused, StaleEpoch
-from relay_core.messages import ClaimState, DeliveryState, MessageId
+from relay_core.hub_api import ClaimRequest, Fence, RegisterRequest, SendRequest
+from relay_core.hub_client import HubClient
+from relay_core.messages import AgentId, ClaimState, DeliveryState, MessageId
 from relay_hub.callers import USER
+from relay_hub.local import LocalHub
 
 S = DeliveryState
 
@@ -275,3 +281,45 @@ async def test_a_restart_of_the_hub_starts_every_lease_anew(tmp_path):
         await again.close()
 
     assert renewed.state is ClaimState.HELD
+
+
+async def test_an_agent_that_registers_again_still_holds_its_claims_and_can_renew_them(work: Work):
+    await work.call("a", "take")
+    ended = (await work.hub.send("tag:t", claimable=True)).id
+    await work.hub.service.claims.take(MessageId(ended), work.hub.claiming("a"), USER)
+    await work.hub.service.claims.complete(MessageId(ended), work.hub.claiming("a"), USER)
+    await work.hub.register("a", tags=["t"])
+    hub = LocalHub(work.hub.service)
+
+    fence = Fence(agent_id=AgentId("a"), epoch=work.hub.epochs["a"])
+    (held,) = await hub.claims(fence)
+    renewed = await work.call("a", "renew", token=held.token)
+
+    assert (held.message_id, held.state, held.agent_id) == (work.id, ClaimState.HELD, "a")
+    assert renewed.token == held.token + 1
+    assert await hub.claims(Fence(agent_id=AgentId("b"))) == ()
+
+
+async def test_an_instance_that_was_taken_over_is_not_told_of_the_claims(work: Work):
+    hub = LocalHub(work.hub.service)
+    former = Fence(agent_id=AgentId("a"), epoch=work.hub.epochs["a"])
+    await work.hub.register("a", tags=["t"])
+
+    with pytest.raises(StaleEpoch):
+        await hub.claims(former)
+
+
+async def test_claims_are_fetched_over_the_wire(tmp_path: Path):
+    async with served_hub(tmp_path) as served, HubClient(served.url, served.token) as client:
+        agent = await client.register(RegisterRequest(id=AgentId("a"), instance_id="a 1&2"))
+        fence = Fence(agent_id=agent.id, instance_id="a 1&2", epoch=agent.epoch)
+        sent = await client.send(SendRequest(to="a", body="do it", claimable=True))
+        taken = await client.claim(
+            sent.id, ClaimRequest(agent_id=agent.id, instance_id="a 1&2", epoch=agent.epoch)
+        )
+        found = await client.claims(fence)
+        error = await refused(client.claims(msgspec.structs.replace(fence, epoch=9)))
+        unfenced = await client.claims(Fence(agent_id=agent.id))
+
+    assert found == unfenced == (taken,)
+    assert error.code == "stale_epoch"

@@ -64,12 +64,15 @@ async def deliveries(call: Call) -> Answer:
             _agent(call), _states(wanted), most, call.caller
         )
         return Answer(body=found)
-    epoch = call.query_number("epoch", -1)
     found = await call.service.deliveries.offers(
-        _agent(call),
-        call.caller,
-        instance_id=query.get("instanceId"),
-        epoch=None if epoch < 0 else epoch,
+        _agent(call), call.caller, instance_id=query.get("instanceId"), epoch=_epoch(call)
+    )
+    return Answer(body=found)
+
+
+async def claims(call: Call) -> Answer:
+    found = await call.service.claims.held_by(
+        _agent(call), call.caller, instance_id=call.query().get("instanceId"), epoch=_epoch(call)
     )
     return Answer(body=found)
 
@@ -85,6 +88,11 @@ def _states(wanted: str) -> tuple[DeliveryState, ...]:
     return tuple(DeliveryState(word) for word in words)
 
 
+def _epoch(call: Call) -> int | None:
+    epoch = call.query_number("epoch", -1)
+    return None if epoch < 0 else epoch
+
+
 def _agent(call: Call) -> AgentId:
     return AgentId(call.params["agent_id"])
 
@@ -93,6 +101,7 @@ ROUTES = (
     Route(method="POST", path="/api/agents", handler=register),
     Route(method="GET", path="/api/agents", handler=list_agents),
     Route(method="GET", path="/api/agents/{agent_id}/deliveries", handler=deliveries),
+    Route(method="GET", path="/api/agents/{agent_id}/claims", handler=claims),
     Route(method="POST", path="/api/agents/{agent_id}/heartbeat", handler=heartbeat),
     Route(method="PATCH", path="/api/agents/{agent_id}/status", handler=set_status),
     Route(method="PATCH", path="/api/agents/{agent_id}/ready", handler=set_ready),

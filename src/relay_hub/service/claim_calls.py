@@ -6,17 +6,19 @@ from collections.abc import Awaitable, Callable
 
 from relay_core.hub_api import (
     Claim,
+    ClaimList,
     ClaimRequest,
 )
 from relay_core.messages import (
+    AgentId,
     ClaimState,
     MessageId,
 )
 from relay_hub.callers import Caller
-from relay_hub.service import claims
+from relay_hub.service import checks, claims
 from relay_hub.service.changes import Changes
 from relay_hub.service.committer import Committer
-from relay_hub.store import Transaction
+from relay_hub.store import Reads, Transaction
 from relay_hub.store.rows import ClaimRow
 
 
@@ -25,6 +27,24 @@ class ClaimCalls:
 
     def __init__(self, committer: Committer) -> None:
         self._change = committer.change
+        self._look = committer.look
+
+    async def held_by(
+        self,
+        agent_id: AgentId,
+        caller: Caller,
+        *,
+        instance_id: str | None = None,
+        epoch: int | None = None,
+    ) -> ClaimList:
+        """List the claims that an agent holds; the epoch is checked where it is given."""
+        caller.must_act_as(agent_id)
+
+        async def work(reads: Reads) -> ClaimList:
+            checks.fence(await reads.agent(agent_id), agent_id, instance_id, epoch, required=False)
+            return ClaimList(claims=await reads.claims_of(agent_id))
+
+        return await self._look(work)
 
     async def take(self, message_id: MessageId, request: ClaimRequest, caller: Caller) -> Claim:
         """Take the claim on a message."""

@@ -125,6 +125,10 @@ class Reads(Protocol):
 
     async def hold_ended(self, now_ms: int, most: int) -> tuple[Delivery, ...]:
         """Held deliveries whose hold is over."""
+    async def claims_of(self, agent_id: AgentId) -> tuple[ClaimRow, ...]:
+        """The claims that an agent holds, by the end of their lease."""
+        ...
+
         ...
 
     async def retry_due(self, after_ms: int, now_ms: int, most: int) -> tuple[Delivery, ...]:

@@ -168,6 +168,9 @@ class SqliteReads:
     async def hold_ended(self, now_ms: int, most: int) -> tuple[Delivery, ...]:
         return tuple(map(to_delivery, self._all("hold_ended", now_ms, most)))
 
+    async def claims_of(self, agent_id: AgentId) -> tuple[ClaimRow, ...]:
+        return tuple(map(to_claim, self._all("claims_of", agent_id)))
+
     async def retry_due(self, after_ms: int, now_ms: int, most: int) -> tuple[Delivery, ...]:
         return tuple(map(to_delivery, self._all("retry_due", after_ms, now_ms, most)))
 
