@@ -100,9 +100,31 @@ def test_agents_and_inbox_have_the_promised_shapes(served: Relay):
     message = served("inbox", "builder", "--json").worked().json["messages"][-1]
     assert message["body"] == "for the inbox"
     assert served("inbox", "builder", "--since", str(message["id"]), "--json").json == {
-        "messages": []
+        "messages": [],
+        "more": False,
     }
     assert "for the inbox" in served("inbox", "builder").worked().out
+
+
+def test_a_long_inbox_shows_its_newest_and_every_one_when_asked(served: Relay):
+    url = served("status", "--json").worked().json["hub"]["url"]
+    served.register("reader", url)
+    for number in range(205):
+        served.post("/api/messages", url, {"to": "reader", "body": f"body {number}"})
+    numbers = [f"body {number}" for number in range(205)]
+
+    def bodies(*options: str) -> tuple[list[str], bool]:
+        shown = served("inbox", "reader", *options, "--json").worked().json
+        return [one["body"] for one in shown["messages"]], shown["more"]
+
+    assert bodies() == (numbers[-100:], True)
+    assert bodies("--all") == (numbers, False)
+    third = served("inbox", "reader", "--all", "--json").json["messages"][2]["id"]
+    assert bodies("--since", str(third)) == (numbers[3:], False)
+    told = served("inbox", "reader").worked().out.splitlines()
+    assert "body 204" in told[-2]
+    assert "`agent-relay inbox reader --all`" in told[-1]
+    assert "there are older ones" not in served("inbox", "reader", "--all").worked().out
 
 
 def test_a_message_that_starts_with_a_dash_or_an_at_is_sent_as_it_is(served: Relay):

@@ -355,6 +355,8 @@ async def test_a_chunked_body_within_the_limit_is_taken(hub: Served):
         ("GET", "/api/messages?for=a&for=b", 422, "bad_query"),
         ("GET", "/api/messages?for=a&since=-1", 422, "bad_query"),
         ("GET", "/api/messages?for=a&limit=1000000000", 422, "bad_query"),
+        ("GET", "/api/messages?for=a&before=x", 422, "bad_query"),
+        ("GET", "/api/messages?for=a&before=9&since=1", 422, "bad_query"),
         ("GET", "/api/agents/a/deliveries?state=gone", 422, "bad_query"),
         ("GET", "/api/stream", 426, "upgrade_required"),
         ("PUT", "/api/messages", 405, "bad_method"),

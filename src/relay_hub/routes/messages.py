@@ -20,10 +20,15 @@ async def inbox(call: Call) -> Answer:
     agent_id = call.query().get("for")
     if not agent_id:
         raise HubRefused(422, "bad_query", "for=AGENT is needed: whose messages?")
-    since = MessageId(call.query_number("since", 0))
-    most = call.query_number("limit", _LISTED, most=MOST_LISTED)
-    found = await call.service.messages.inbox(AgentId(agent_id), since, most, call.caller)
-    return Answer(body=found)
+    asked = call.query_number("limit", _LISTED, most=MOST_LISTED), call.caller
+    messages, reader = call.service.messages, AgentId(agent_id)
+    if "before" not in call.query():
+        since = MessageId(call.query_number("since", 0))
+        return Answer(body=await messages.inbox(reader, since, *asked))
+    if "since" in call.query():
+        raise HubRefused(422, "bad_query", "since and before exclude each other")
+    before = MessageId(call.query_number("before", 0))
+    return Answer(body=await messages.inbox_before(reader, before, *asked))
 
 
 async def cursor(call: Call) -> Answer:

@@ -89,6 +89,13 @@ class MessageCalls:
         caller.must_act_as(agent_id)
         return await self._look(lambda reads: reads.messages_for(agent_id, since, most))
 
+    async def inbox_before(
+        self, agent_id: AgentId, before: MessageId, most: int, caller: Caller
+    ) -> tuple[Message, ...]:
+        """List the newest that an agent may read before a message id, oldest first."""
+        caller.must_act_as(agent_id)
+        return await self._look(lambda reads: reads.messages_before(agent_id, before, most))
+
     async def latest_id(self) -> int:
         """The newest message's id; 0 when there is none."""
         return await self._look(lambda reads: reads.latest_message_id())

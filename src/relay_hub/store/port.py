@@ -65,6 +65,12 @@ class Reads(Protocol):
         """Messages after `since` that an agent may read: no other holds their claim."""
         ...
 
+    async def messages_before(
+        self, agent_id: AgentId, before: MessageId, most: int
+    ) -> tuple[Message, ...]:
+        """The newest of the same before `before`, oldest first."""
+        ...
+
     async def conversation(self, root: MessageId, most: int) -> tuple[Message, ...]:
         """The messages of a conversation, oldest first, by the id of its first one."""
         ...
@@ -119,16 +125,16 @@ class Reads(Protocol):
         """The claim on a claimable message."""
         ...
 
+    async def claims_of(self, agent_id: AgentId) -> tuple[ClaimRow, ...]:
+        """The claims that an agent holds, by the end of their lease."""
+        ...
+
     async def expired(self, now_ms: int, most: int) -> tuple[Delivery, ...]:
         """Deliveries whose time to live is over, but for those in doubt."""
         ...
 
     async def hold_ended(self, now_ms: int, most: int) -> tuple[Delivery, ...]:
         """Held deliveries whose hold is over."""
-    async def claims_of(self, agent_id: AgentId) -> tuple[ClaimRow, ...]:
-        """The claims that an agent holds, by the end of their lease."""
-        ...
-
         ...
 
     async def retry_due(self, after_ms: int, now_ms: int, most: int) -> tuple[Delivery, ...]:

@@ -73,6 +73,12 @@ class SqliteReads:
     ) -> tuple[Message, ...]:
         return tuple(map(to_message, self._all("messages_for", agent_id, since, most)))
 
+    async def messages_before(
+        self, agent_id: AgentId, before: MessageId, most: int
+    ) -> tuple[Message, ...]:
+        newest_first = self._all("messages_before", agent_id, before, most)
+        return tuple(map(to_message, reversed(newest_first)))
+
     async def conversation(self, root: MessageId, most: int) -> tuple[Message, ...]:
         return tuple(map(to_message, self._all("conversation", root, root, most)))
 
@@ -162,14 +168,14 @@ class SqliteReads:
         row = self._one("claim", message_id)
         return None if row is None else to_claim(row)
 
+    async def claims_of(self, agent_id: AgentId) -> tuple[ClaimRow, ...]:
+        return tuple(map(to_claim, self._all("claims_of", agent_id)))
+
     async def expired(self, now_ms: int, most: int) -> tuple[Delivery, ...]:
         return tuple(map(to_delivery, self._all("expired", now_ms, most)))
 
     async def hold_ended(self, now_ms: int, most: int) -> tuple[Delivery, ...]:
         return tuple(map(to_delivery, self._all("hold_ended", now_ms, most)))
-
-    async def claims_of(self, agent_id: AgentId) -> tuple[ClaimRow, ...]:
-        return tuple(map(to_claim, self._all("claims_of", agent_id)))
 
     async def retry_due(self, after_ms: int, now_ms: int, most: int) -> tuple[Delivery, ...]:
         return tuple(map(to_delivery, self._all("retry_due", after_ms, now_ms, most)))

@@ -21,6 +21,16 @@ WHERE d.agent_id = ? AND d.message_id > ?
   AND (d.is_open OR d.state = 'delivered')
 ORDER BY d.message_id LIMIT ?;
 
+-- name: messages_before
+SELECT m.id, m.sender_id, m.target, m.channel, m.subject, m.body, m.reply_to, m.claimable,
+       m.urgent, m.type, m.meta, m.sender, m.pair_id, m.conversation_id, m.hop, m.created_ms,
+       m.expires_ms, c.agent_id, c.claimed_ms, c.until_ms
+FROM deliveries d JOIN messages m ON m.id = d.message_id
+     LEFT JOIN claims c ON c.message_id = m.id
+WHERE d.agent_id = ? AND d.message_id < ?
+  AND (d.is_open OR d.state = 'delivered')
+ORDER BY d.message_id DESC LIMIT ?;
+
 -- name: latest_message_id
 SELECT coalesce(max(id), 0) FROM messages;
 
