@@ -38,6 +38,7 @@ from relay_plugins.codex import looking
 from relay_plugins.codex.address import ADAPTER
 from relay_plugins.codex.app_server import AppServer
 from relay_plugins.codex.client import CallRefused, Connection, Unanswered, Unreachable
+from relay_plugins.codex.evidence import Handed
 from relay_plugins.codex.injection import (
     MAX_CHARACTERS,
     hand_over,
@@ -158,9 +159,8 @@ class CodexAdapter:
         await self._check(tracked, injection, expected)
         if await self._failpoint(Failpoint.INJECT_DROPPED):
             return HandedOver()
-        tracked.hand_overs.began(
-            injection.id, self._clock.monotonic(), server.serial, connection.process
-        )
+        handed = Handed(at=self._clock.monotonic(), at_ms=self._clock.now_ms())
+        tracked.hand_overs.began(injection.id, handed, server.serial, connection.process)
         steer = injection.mode is Mode.STEER
         try:
             turn_id = await hand_over(

@@ -23,6 +23,7 @@ import msgspec
 
 from relay_core import (
     Absent,
+    Attempt,
     AttemptId,
     Evidence,
     Found,
@@ -39,7 +40,10 @@ CRASH_WINDOW_S = 10.0
 """A Codex that dies within so many seconds of being handed an attempt may have died of it."""
 
 CLOCK_SLACK_MS = 60_000
-"""How far the hub's clock and Codex's may be apart."""
+"""How far the hub's clock, which dates attempts, and Codex's may be apart."""
+
+OWN_SLACK_MS = 2_000
+"""The same for our own clock, which dates hand-overs, where it is the clock of Codex's machine."""
 
 AT_REST = frozenset({"idle", "systemError"})
 NOT_LOADED = "notLoaded"
@@ -72,12 +76,14 @@ class Taking(enum.Enum):
 class Handed(Struct):
     """What is known of the hand-over of an attempt by this adapter, in this process.
 
-    Times are monotonic seconds. `answered` is True when Codex answered, or when the connection that
+    Times are monotonic seconds; `at_ms` is the hand-over's in milliseconds since the Unix epoch.
+    `answered` is True when Codex answered, or when the connection that
     carried the call is lost: nothing is under way any more. `lost_at` is when that connection was
     lost. `turn_id` is the turn that Codex named.
     """
 
     at: float
+    at_ms: int = 0
     answered: bool = False
     lost_at: float | None = None
     turn_id: str | None = None
@@ -132,14 +138,27 @@ def next_wait_s(elapsed_s: float) -> float:
     return min(max(elapsed_s / 3, FIRST_LOOK_S), LONGEST_EARLY_WAIT_S)
 
 
-def reaches_back(item: ListedItem, started_ms: int) -> bool:
-    """Whether an item is older than an attempt of that time, so that no older one can hold it."""
-    return item.started_at_ms is not None and item.started_at_ms < started_ms - CLOCK_SLACK_MS
+def search_back_to_ms(attempt: Attempt, handed: Handed | None) -> int:
+    """The time before which nothing can hold an attempt, in milliseconds since the Unix epoch."""
+    if handed is None or not handed.at_ms:
+        return attempt.started_ms - CLOCK_SLACK_MS
+    return handed.at_ms - OWN_SLACK_MS
 
 
-def turn_reaches_back(turn: Turn, started_ms: int) -> bool:
-    """Whether a turn had ended before an attempt of that time could join it."""
-    return turn.completed_at is not None and turn.completed_at * 1000 < started_ms - CLOCK_SLACK_MS
+def reaches_back(item: ListedItem, to_ms: int) -> bool:
+    """Whether an item was complete before that, so that what is listed as older need not be read.
+
+    When it began says nothing: a command may begin before a message and be listed after it.
+    """
+    return item.completed_at_ms is not None and item.completed_at_ms < to_ms
+
+
+def turn_reaches_back(turn: Turn, to_ms: int) -> bool:
+    """Whether a turn had ended before that, so that nothing could join it any more.
+
+    Codex gives these times in whole seconds.
+    """
+    return turn.completed_at is not None and (turn.completed_at + 1) * 1000 < to_ms
 
 
 def rest_of(status: ThreadStatus) -> Rest:

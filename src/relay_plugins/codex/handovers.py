@@ -36,12 +36,11 @@ class HandOvers:
         self._all: dict[AttemptId, HandOver] = {}
 
     def began(
-        self, attempt: AttemptId, at: float, connection: int, process: Process | None
+        self, attempt: AttemptId, handed: Handed, connection: int, process: Process | None
     ) -> None:
         """A call is about to be sent."""
         while len(self._all) >= KEPT:
             del self._all[next(iter(self._all))]
-        handed = Handed(at=at)
         self._all[attempt] = HandOver(handed=handed, connection=connection, process=process)
 
     def answered(self, attempt: AttemptId, turn_id: str | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from relay_core import Attempt, Struct, WireError
+from relay_core import AttemptId, Struct, WireError
 from relay_plugins.codex.client import CallRefused, Connection
 from relay_plugins.codex.evidence import (
     TurnReading,
@@ -120,33 +120,54 @@ async def items_of(
     return tuple(items)
 
 
-async def search(connection: Connection, thread: Thread, attempt: Attempt) -> Search:
+async def search(
+    connection: Connection, thread: Thread, attempt: AttemptId, *, back_to_ms: int
+) -> Search:
     """Search the history for an attempt, newest first; raises NoHistoryYet."""
     if thread.history_mode == LEGACY:
-        return await _search_turns(connection, thread.id, attempt)
-    return await _search_items(connection, thread.id, attempt)
+        return await _search_turns(connection, thread.id, attempt, back_to_ms)
+    return await _search_items(connection, thread.id, attempt, back_to_ms)
 
 
-async def _search_items(connection: Connection, thread_id: str, attempt: Attempt) -> Search:
+async def glance(connection: Connection, thread: Thread, attempt: AttemptId) -> Search:
+    """Look for an attempt among what is newest, and nowhere else; raises NoHistoryYet."""
+    if thread.history_mode == LEGACY:
+        newest = TurnsListParams(thread_id=thread.id, items_view="full", limit=1)
+        for turn in (await _turns(connection, newest)).data:
+            if any(carries(item, attempt) for item in turn.items):
+                return Search(found=True, turn_id=turn.id)
+        return Search()
+    params = ItemsListParams(thread_id=thread.id, sort_direction="desc", limit=FIRST_PAGE)
+    for listed in (await _items(connection, params)).data:
+        if carries(listed.item, attempt):
+            return Search(found=True, turn_id=listed.turn_id or None)
+    return Search()
+
+
+async def _search_items(
+    connection: Connection, thread_id: str, attempt: AttemptId, back_to_ms: int
+) -> Search:
     params = ItemsListParams(thread_id=thread_id, sort_direction="desc")
     try:
         async for listed in _item_pages(connection, params):
-            if carries(listed.item, attempt.id):
+            if carries(listed.item, attempt):
                 return Search(found=True, turn_id=listed.turn_id or None)
-            if reaches_back(listed, attempt.started_ms):
+            if reaches_back(listed, back_to_ms):
                 break
     except WireError:
         return Search()
     return Search(complete=True)
 
 
-async def _search_turns(connection: Connection, thread_id: str, attempt: Attempt) -> Search:
+async def _search_turns(
+    connection: Connection, thread_id: str, attempt: AttemptId, back_to_ms: int
+) -> Search:
     params = TurnsListParams(thread_id=thread_id, items_view="full", limit=1)
     try:
         async for turn in _turn_pages(connection, params):
-            if any(carries(item, attempt.id) for item in turn.items):
+            if any(carries(item, attempt) for item in turn.items):
                 return Search(found=True, turn_id=turn.id)
-            if turn_reaches_back(turn, attempt.started_ms):
+            if turn_reaches_back(turn, back_to_ms):
                 break
     except WireError:
         return Search()
@@ -166,10 +187,7 @@ async def _item_pages(connection: Connection, params: ItemsListParams) -> AsyncI
             cursor=cursor,
             limit=limit,
         )
-        try:
-            page = await connection.call("thread/items/list", page_params, ItemsListResult)
-        except CallRefused as refused:
-            raise _no_history(refused) from refused
+        page = await _items(connection, page_params)
         for listed in page.data:
             yield listed
         cursor, limit = page.next_cursor, PAGE
@@ -201,6 +219,13 @@ async def _turn_pages(connection: Connection, params: TurnsListParams) -> AsyncI
             break
         seen.add(cursor)
     raise WireError("codex: thread/turns/list does not come to an end")
+
+
+async def _items(connection: Connection, params: ItemsListParams) -> ItemsListResult:
+    try:
+        return await connection.call("thread/items/list", params, ItemsListResult)
+    except CallRefused as refused:
+        raise _no_history(refused) from refused
 
 
 async def _turns(connection: Connection, params: TurnsListParams) -> TurnsListResult:

@@ -27,11 +27,13 @@ from relay_plugins.codex.evidence import (
     judge,
     next_wait_s,
     rest_of,
+    search_back_to_ms,
     taking_of,
 )
 from relay_plugins.codex.history import (
     NoHistoryYet,
     Search,
+    glance,
     has_no_turn,
     keeps_history,
     read_thread,
@@ -101,7 +103,7 @@ async def _glance(
 ) -> Look:
     """Read what is newest, and nothing that could show an absence."""
     try:
-        result = await search(connection, tracked.thread, attempt)
+        result = await glance(connection, tracked.thread, attempt.id)
     except NoHistoryYet:
         result = Search()
     return Look(at=at, rest=Rest.IN_TURN, found=result.found, found_in=result.turn_id)
@@ -120,14 +122,15 @@ async def _look(
     if thread is None:
         return Look(at=at, rest=Rest.MISSING, complete=True, process_gone=gone)
     rest = rest_of(thread.status)
+    handed = tracked.handed(attempt.id, connection)
+    back_to_ms = search_back_to_ms(attempt, handed)
     try:
-        result = await search(connection, thread, attempt)
+        result = await search(connection, thread, attempt.id, back_to_ms=back_to_ms)
     except NoHistoryYet:
         empty = rest is Rest.AT_REST and keeps_history(thread)
         result = Search(complete=empty and await has_no_turn(connection, thread.id))
     if result.found:
         return Look(at=at, rest=rest, found=True, found_in=result.turn_id)
-    handed = tracked.handed(attempt.id, connection)
     return Look(
         at=at,
         rest=rest,

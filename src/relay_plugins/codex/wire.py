@@ -168,7 +168,7 @@ class ListedItem(Struct):
 
     turn_id: str = ""
     item: Item = Item()
-    started_at_ms: float | None = None
+    completed_at_ms: float | None = None
 
 
 class ItemsListParams(Struct, omit_defaults=True):

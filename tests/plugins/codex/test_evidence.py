@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay_core import Absent, AttemptId, Found, Provenance, Unknown
+from relay_core import Absent, AgentId, Attempt, AttemptId, Found, Provenance, Unknown
 from relay_plugins.codex.evidence import (
     AT_REST,
     CLOCK_SLACK_MS,
     CRASH_WINDOW_S,
+    OWN_SLACK_MS,
     SETTLE_S,
     UNANSWERED_S,
     UNLISTED_S,
@@ -26,6 +27,7 @@ from relay_plugins.codex.evidence import (
     reaches_back,
     read_turn,
     rest_of,
+    search_back_to_ms,
     taking_of,
     turn_reaches_back,
 )
@@ -214,15 +216,31 @@ def test_a_thread_without_history_is_told_by_these_words(message: str):
     assert not no_history_yet("thread not found: X")
 
 
-def test_a_search_goes_back_to_the_attempts_time_by_either_clock():
-    started = 1_000_000_000
-    old, young = started - CLOCK_SLACK_MS - 1, started - CLOCK_SLACK_MS
+def attempt(started_ms: int) -> Attempt:
+    return Attempt(
+        id=ATTEMPT,
+        agent_id=AgentId("a"),
+        thread_id="t",
+        delivery_ids=(),
+        started_ms=started_ms,
+    )
 
-    assert reaches_back(ListedItem(started_at_ms=old), started)
-    assert not reaches_back(ListedItem(started_at_ms=young), started)
-    assert not reaches_back(ListedItem(), started)
-    assert turn_reaches_back(Turn(id="t", completed_at=old / 1000), started)
-    assert not turn_reaches_back(Turn(id="t", started_at=1, completed_at=None), started)
+
+def test_a_search_goes_back_to_the_hand_over_or_else_well_before_the_attempt():
+    made = attempt(1_000_000_000)
+
+    assert search_back_to_ms(made, None) == 1_000_000_000 - CLOCK_SLACK_MS
+    assert search_back_to_ms(made, Handed(at=1.0)) == 1_000_000_000 - CLOCK_SLACK_MS
+    assert search_back_to_ms(made, Handed(at=1.0, at_ms=999)) == 999 - OWN_SLACK_MS
+
+
+def test_a_search_ends_at_what_is_older_and_at_nothing_whose_age_is_not_known():
+    assert reaches_back(ListedItem(completed_at_ms=999), 1_000)
+    assert not reaches_back(ListedItem(completed_at_ms=1_000), 1_000)
+    assert not reaches_back(ListedItem(), 1_000)
+    assert turn_reaches_back(Turn(id="t", completed_at=3), 4_001)
+    assert not turn_reaches_back(Turn(id="t", completed_at=3), 4_000), "it may be 3.9 s"
+    assert not turn_reaches_back(Turn(id="t", started_at=1, completed_at=None), 9_000)
 
 
 @pytest.mark.parametrize(

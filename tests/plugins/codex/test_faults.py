@@ -143,7 +143,7 @@ async def test_a_page_with_items_of_every_kind_is_read(
         for kind in ("agentMessage", "noSuchItem", "userMessage")
         for odd in (None, 5, ["x"], {"y": 1}, "z" * 1000)
     ]
-    fake.items[-1]["startedAtMs"] = "4000000000000"
+    fake.items[-1]["completedAtMs"] = "4000000000000"
 
     assert await codex.find(attempt) == Found(turn_id="turn-1")
 
@@ -298,6 +298,18 @@ async def test_one_page_after_the_other_is_read_until_the_attempt_is_found(
         return {"data": data, "nextCursor": str(number + 1)}
 
     fake.handlers["thread/items/list"] = page
+
+    assert await codex.find(attempt) == Found(turn_id="turn-1")
+
+
+async def test_a_long_command_that_is_listed_after_the_message_does_not_hide_it(
+    fake: FakeAppServer, codex: Watch, thread: str
+):
+    attempt = new_attempt(thread)
+    await codex.inject(attempt, "hello")
+    command = {"type": "commandExecution"}
+    times = {"startedAtMs": 1_000, "completedAtMs": 4_000_000_000_001}
+    fake.items += [{"turnId": "turn-1", "item": command, **times}] * 30
 
     assert await codex.find(attempt) == Found(turn_id="turn-1")
 
