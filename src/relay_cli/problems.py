@@ -122,6 +122,13 @@ def problem_of(error: RelayError) -> Problem:
     return Problem(error=report, exit_code=_exit_code(error))
 
 
+def alone(error: Exception) -> Exception:
+    """Take the one error out of a task group's wrapping; a group of several stays as it is."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
 def _as_advice(fix: str) -> str:
     """Show a fix that is a command as one."""
     return f"run `{fix}`" if fix.startswith(_PROGRAMS) and "`" not in fix else fix

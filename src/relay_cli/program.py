@@ -12,7 +12,15 @@ from importlib import import_module
 import click
 
 from relay_cli.output import Output, discard_rest, tolerate_any_text
-from relay_cli.problems import DEBUG_VARIABLE, ErrorReport, ExitCode, Problem, Usage, problem_of
+from relay_cli.problems import (
+    DEBUG_VARIABLE,
+    ErrorReport,
+    ExitCode,
+    Problem,
+    Usage,
+    alone,
+    problem_of,
+)
 from relay_cli.version import version
 from relay_core.errors import RelayError
 from relay_core.messages import Struct
@@ -104,14 +112,12 @@ def _run(group: click.Group, program: str, arguments: Sequence[str]) -> int | Pr
     except (KeyboardInterrupt, click.Abort):
         report = ErrorReport(code="interrupted", detail="interrupted")
         return Problem(error=report, exit_code=ExitCode.INTERRUPTED)
-    except RelayError as error:
-        _show_traceback_if_wanted()
-        return problem_of(error)
     except BrokenPipeError:
         raise
     except Exception as error:  # noqa: BLE001 - the outermost edge: one line, no traceback
         _show_traceback_if_wanted()
-        return _unexpected(error)
+        cause = alone(error)
+        return problem_of(cause) if isinstance(cause, RelayError) else _unexpected(cause)
     return ExitCode.DONE
 
 
@@ -174,17 +180,27 @@ def _usage_fix(error: click.ClickException, program: str, arguments: Sequence[st
 
 
 def _unexpected(error: Exception) -> Problem:
-    what = str(error).strip() or type(error).__name__
     if isinstance(error, OSError) and error.strerror is not None:
         where = "" if error.filename is None else f"{error.filename}: "
         report = ErrorReport(code="os_error", detail=f"{where}{error.strerror}", fix=_os_fix(error))
     else:
         report = ErrorReport(
             code="unexpected",
-            detail=f"unexpected {type(error).__name__}: {' '.join(what.split())}",
+            detail=f"unexpected {' and '.join(map(_named, _parts(error)))}",
             fix=f"set {DEBUG_VARIABLE}=1 and run it again to see where",
         )
     return Problem(error=report, exit_code=ExitCode.FAILED)
+
+
+def _parts(error: Exception) -> tuple[Exception, ...]:
+    if not isinstance(error, ExceptionGroup):
+        return (error,)
+    return tuple(part for inner in error.exceptions for part in _parts(inner))
+
+
+def _named(error: Exception) -> str:
+    kind = type(error).__name__
+    return f"{kind}: {' '.join(str(error).split()) or kind}"
 
 
 def _os_fix(error: OSError) -> str:

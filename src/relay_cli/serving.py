@@ -15,7 +15,7 @@ import msgspec
 
 from relay_cli.connection import Here, find_token
 from relay_cli.logs import write_logs
-from relay_cli.problems import Usage
+from relay_cli.problems import Usage, alone
 from relay_cli.version import version
 from relay_core.clock import SystemClock, SystemRandom
 from relay_core.control import ControlServer
@@ -68,8 +68,14 @@ def run(
     import uvloop
 
     write_logs(here.places.logs / "host.log")
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(here, environ, port, announce))
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(here, environ, port, announce))
+    except ExceptionGroup as group:
+        cause = alone(group)
+        if cause is group:
+            raise
+        raise cause from group
 
 
 async def _serve(
