@@ -65,6 +65,7 @@ class HeartbeatRequest(Struct):
     status: str | None = None
     ready: bool | None = None
     waiting: str | None = None
+    approval: str | None = None
     unattended: bool | None = None
     last_user_turn_ms: int | None = None
 
@@ -224,13 +225,13 @@ class Claim(Struct):
     result: str | None = None
 
 
-class MessagePatch(Struct):
 class ClaimList(Struct):
     """GET /api/agents/{id}/claims: the claims that an agent holds, by the end of their lease."""
 
     claims: tuple[Claim, ...]
 
 
+class MessagePatch(Struct):
     """PATCH /api/messages/{id}: the recipient has read it by itself."""
 
     read_by: AgentId

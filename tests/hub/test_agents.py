@@ -50,6 +50,19 @@ async def test_meta_tells_thread_channels_and_approval(hub: Hub):
     assert msgspec.json.decode(agent.meta)["x"] == [1]
 
 
+async def test_a_mode_is_shown_as_the_session_calls_it_and_a_heartbeat_corrects_it(hub: Hub):
+    first = await hub.register("a", meta={"approvalMode": "read-only/on-request"})
+    beat = as_body(HeartbeatRequest, {"epoch": 1, "approval": "danger-full-access/never"})
+    await hub.service.agents.heartbeat(A, beat, USER)
+    await hub.service.agents.heartbeat(A, HeartbeatRequest(epoch=1), USER)
+    shown = await hub.service.agents.one(A, USER)
+    with pytest.raises(HubRefused) as refused:
+        await hub.service.agents.heartbeat(A, HeartbeatRequest(epoch=1, approval="a\nb"), USER)
+
+    assert (first.approval, shown.approval) == ("read-only/on-request", "danger-full-access/never")
+    assert refused.value.code == "bad_text"
+
+
 @pytest.mark.parametrize(
     ("fields", "code"),
     [
@@ -68,7 +81,9 @@ async def test_meta_tells_thread_channels_and_approval(hub: Hub):
         ({"meta": []}, "bad_meta"),
         ({"meta": {"k": "x" * 17_000}}, "meta_too_large"),
         ({"meta": {"threadId": 7}}, "bad_meta"),
-        ({"meta": {"approvalMode": "root"}}, "bad_meta"),
+        ({"meta": {"approvalMode": 7}}, "bad_meta"),
+        ({"meta": {"approvalMode": "open\x1b[2J"}}, "bad_text"),
+        ({"meta": {"approvalMode": "x" * 129}}, "too_long"),
     ],
 )
 async def test_a_registration_that_makes_no_sense_is_refused(hub: Hub, fields, code):

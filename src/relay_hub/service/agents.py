@@ -16,7 +16,8 @@ from relay_hub.service import checks
 from relay_hub.service.changes import Changes, apply, apply_where_allowed
 from relay_hub.store import Transaction
 
-APPROVALS = ("open", "guarded", "read-only")
+_SHORT = 128
+"""Characters that a label, an approval mode, an instance or an adapter may have."""
 
 
 def check(request: RegisterRequest, limits: Limits) -> RegisterRequest:
@@ -24,14 +25,14 @@ def check(request: RegisterRequest, limits: Limits) -> RegisterRequest:
     return RegisterRequest(
         id=checks.new_agent_id(request.id),
         name=checks.line("name", request.name),
-        label=checks.line("label", request.label, most=128),
+        label=checks.line("label", request.label, most=_SHORT),
         machine=checks.line("machine", request.machine),
         rig=checks.line("rig", request.rig),
         tags=checks.names("tags", request.tags),
         capabilities=checks.names("capabilities", request.capabilities),
         status=checks.line("status", request.status, most=64) or "online",
-        instance_id=checks.line("instanceId", request.instance_id, most=128),
-        adapter=checks.line("adapter", request.adapter, most=128),
+        instance_id=checks.line("instanceId", request.instance_id, most=_SHORT),
+        adapter=checks.line("adapter", request.adapter, most=_SHORT),
         meta=checks.json_object("meta", request.meta, limits),
     )
 
@@ -63,7 +64,7 @@ async def register(
         tags=request.tags,
         capabilities=request.capabilities,
         channels=checks.names("channels", known.channels or ()),
-        approval=_approval(known.approval_mode),
+        approval=checks.line("approvalMode", known.approval_mode, most=_SHORT) or "open",
         status=request.status,
         thread_id=checks.line("threadId", known.thread_id),
         adapter=request.adapter,
@@ -82,14 +83,6 @@ async def register(
     return replace(agent, away_ms=away_ms), former is None
 
 
-def _approval(mode: str | None) -> str:
-    if mode is None:
-        return "open"
-    if mode not in APPROVALS:
-        raise checks.refuse("bad_meta", f"approvalMode is not one of {', '.join(APPROVALS)}")
-    return mode
-
-
 async def heartbeat(
     tx: Transaction, agent_id: AgentId, request: HeartbeatRequest, changes: Changes
 ) -> Agent:
@@ -99,6 +92,7 @@ async def heartbeat(
         agent,
         last_seen_ms=changes.now_ms,
         status=checks.line("status", request.status, most=64) or agent.status,
+        approval=checks.line("approval", request.approval, most=_SHORT) or agent.approval,
         ready=agent.ready if request.ready is None else request.ready,
         waiting=checks.line("waiting", request.waiting),
         unattended=agent.unattended if request.unattended is None else request.unattended,
@@ -147,7 +141,7 @@ async def change(tx: Transaction, agent_id: AgentId, patch: AgentPatch) -> Agent
     if agent is None or agent_id == OPERATOR:
         raise checks.refuse("unknown_agent", f"no agent is called {agent_id}", status=404)
     if patch.label is not None:
-        agent = replace(agent, label=checks.line("label", patch.label, most=128))
+        agent = replace(agent, label=checks.line("label", patch.label, most=_SHORT))
     if patch.tags is not None:
         agent = replace(agent, tags=checks.names("tags", patch.tags))
     await tx.put_agent(agent)

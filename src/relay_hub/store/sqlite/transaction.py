@@ -49,6 +49,7 @@ class SqliteTransaction(SqliteReads):
             agent.waiting,
             agent.last_user_turn_ms,
             agent.last_seen_ms,
+            agent.approval,
             agent.id,
         )
 

@@ -41,7 +41,7 @@ ON CONFLICT (id) DO UPDATE SET
 
 -- name: touch_agent
 UPDATE agents SET status = ?, ready = ?, unattended = ?, waiting = ?, last_user_turn_ms = ?,
-                  last_seen_ms = ?
+                  last_seen_ms = ?, approval = ?
 WHERE id = ?;
 
 -- name: forget_names
