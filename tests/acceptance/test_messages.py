@@ -162,6 +162,34 @@ def test_what_the_hub_refuses_is_one_line(served: Relay, arguments: tuple[str, .
     assert set(error.json["error"]) == {"code", "detail", "fix"}
 
 
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("x" * (256 * 1024 + 1), "262145 bytes"),
+        ('\n"' * 128 * 1024, "newlines, quotes and backslashes"),
+        ("x" * 600_000, "600000 bytes"),
+        ("x" * 30_000_000, "30000000 bytes"),
+    ],
+    ids=["body", "escaped", "request", "cut-off"],
+)
+def test_a_message_that_the_hub_finds_too_large_is_explained(served: Relay, body: str, told: str):
+    line = served("send", "builder", "-", stdin=body).failed(1)
+
+    assert told in line
+    assert "write it to a file" in line
+    assert len(line) < 300
+
+
+def test_the_largest_message_is_sent_and_a_hub_may_allow_more(served: Relay, relay: Relay):
+    served("send", "builder", "-", stdin="x" * 256 * 1024).worked()
+    relay.write_config("[hub.limits]\nrequest_bytes = 4000000\nbody_bytes = 2000000\n")
+    relay.register("builder", relay.up()["url"])
+
+    sent = relay("send", "builder", "-", "--json", stdin="y" * 1_500_000).worked().json
+
+    assert len(relay("show", str(sent["id"]), "--json").worked().json["body"]) == 1_500_000
+
+
 def test_nothing_that_others_wrote_reaches_the_terminal_raw(served: Relay):
     body = "\n".join(ATTACKS)
     sent = served("send", "builder", "-", "--json", stdin=body).worked().json

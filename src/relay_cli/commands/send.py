@@ -7,6 +7,7 @@ import sys
 import time
 
 import click
+import msgspec
 
 from relay_cli.connection import open_hub
 from relay_cli.options import json_option, message_number, seconds, url_option
@@ -14,12 +15,23 @@ from relay_cli.output import Output
 from relay_cli.patience import finish
 from relay_cli.problems import Failed, TimedOut, Usage
 from relay_core.delivery import CLAIMED_BY_OTHER
+from relay_core.errors import HubRefused, HubUnreachable
 from relay_core.hub_api import MessageView, SendRequest, SendResponse, SentDelivery
 from relay_core.hub_client import HubClient
 from relay_core.messages import AgentId, Delivery, DeliveryState, MessageId
 
-BODY_LIMIT_BYTES = 256 * 1024
-"""The most that a message's body may have as UTF-8; the hub's own default."""
+MOST_READ_BYTES = 64 * 1024 * 1024
+"""The most that is read from standard input; how large a message may be, the hub says."""
+
+CUT_OFF_BYTES = 1024 * 1024
+"""From here on a hub may close the connection on a request, instead of reading and refusing it."""
+
+TOO_LARGE = "request_too_large"
+REFUSED_FOR_SIZE = 413
+ESCAPED_MUCH = 1.1
+"""How many times its own size a body takes as JSON, from where on that is worth a word."""
+
+AS_A_FILE = "write it to a file and send the file's path"
 
 FROM_STANDARD_INPUT = "-"
 FIRST_LOOK_S = 0.02
@@ -90,21 +102,14 @@ def _body(argument: str) -> str:
     text = _standard_input() if argument == FROM_STANDARD_INPUT else argument
     if not text.strip():
         raise Usage("the message is empty", fix="give it as the second argument, or `-` for stdin")
-    _check_size(len(text.encode()))
     return text
 
 
-def _check_size(size_bytes: int) -> None:
-    if size_bytes > BODY_LIMIT_BYTES:
-        raise Usage(
-            f"the message has more than {BODY_LIMIT_BYTES // 1024} KiB",
-            fix="write it to a file and send the file's path",
-        )
-
-
 def _standard_input() -> str:
-    data = sys.stdin.buffer.read(BODY_LIMIT_BYTES + 1)
-    _check_size(len(data))
+    data = sys.stdin.buffer.read(MOST_READ_BYTES + 1)
+    if len(data) > MOST_READ_BYTES:
+        detail = f"standard input has more than {MOST_READ_BYTES // 1024**2} MiB"
+        raise Usage(detail, fix=AS_A_FILE)
     try:
         return data.decode()
     except UnicodeDecodeError as error:
@@ -116,7 +121,7 @@ async def _send(
     request: SendRequest, wait_s: float | None, output: Output, url: str | None
 ) -> None:
     async with open_hub(url) as hub:
-        sent = await hub.send(request)
+        sent = await _stored(hub, request)
         if wait_s is not None:
             sent = await _wait_until_delivered(hub, sent, wait_s)
     output.show_object(sent)
@@ -130,6 +135,31 @@ async def _send(
         empty="no recipient",
     )
     output.line(f"follow it with `agent-relay show {sent.id}`")
+
+
+async def _stored(hub: HubClient, request: SendRequest) -> SendResponse:
+    """Have the hub store the message; say in a sender's words when it is too large."""
+    try:
+        return await hub.send(request)
+    except HubRefused as error:
+        if error.code != TOO_LARGE:
+            raise
+        raise _too_large(request, error.status, error.detail) from error
+    except HubUnreachable as error:
+        if len(request.body) < CUT_OFF_BYTES:
+            raise
+        await hub.authenticate()  # where the hub is still there, the size was what it closed on
+        raise _too_large(
+            request, REFUSED_FOR_SIZE, "the hub takes no request of that size"
+        ) from error
+
+
+def _too_large(request: SendRequest, status: int, why: str) -> HubRefused:
+    body_bytes, json_bytes = len(request.body.encode()), len(msgspec.json.encode(request))
+    size = f"{body_bytes} bytes"
+    if json_bytes > body_bytes * ESCAPED_MUCH:
+        size += f", as JSON {json_bytes} (newlines, quotes and backslashes take two)"
+    return HubRefused(status, TOO_LARGE, f"the message has {size}: {why}", fix=AS_A_FILE)
 
 
 def _away(delivery: SentDelivery) -> str:
