@@ -53,10 +53,6 @@ from relay_core.sessions import Agent
 
 CALL_TIMEOUT_S = 10.0
 STREAM_LIMIT = 1024 * 1024
-INBOX_PAGE = 100
-"""Messages in one answer of `inbox`."""
-
-_LARGEST_ID = 2**53 - 1
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 T = TypeVar("T")
@@ -183,6 +179,10 @@ class HubClient:
         path = f"/api/deliveries/{delivery_id}/annotations"
         await self._tell("POST", path, dict(annotations))
 
+    async def claims(self, fence: Fence) -> tuple[Claim, ...]:
+        path = f"/api/agents/{_part(fence.agent_id)}/claims{_fence_query(fence)}"
+        return (await self._ask("GET", path, None, ClaimList)).claims
+
     async def claim(self, message_id: MessageId, request: ClaimRequest) -> Claim:
         return await self._ask("POST", f"/api/messages/{message_id}/claim", request, Claim)
 
@@ -191,10 +191,6 @@ class HubClient:
 
     async def send(
         self, request: SendRequest, *, idempotency_key: str | None = None
-    async def claims(self, fence: Fence) -> tuple[Claim, ...]:
-        path = f"/api/agents/{_part(fence.agent_id)}/claims{_fence_query(fence)}"
-        return (await self._ask("GET", path, None, ClaimList)).claims
-
     ) -> SendResponse:
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
         return await self._ask("POST", "/api/messages", request, SendResponse, headers=headers)
@@ -240,15 +236,8 @@ class HubClient:
         return await self._ask("GET", f"/api/messages/{message_id}", None, MessageView)
 
     async def inbox(self, agent_id: str, *, since: int = 0) -> tuple[Message, ...]:
-        """List the first messages for an agent after a message id; at most `INBOX_PAGE`."""
-        return await self._messages_for(agent_id, f"since={since}", INBOX_PAGE)
-
-    async def newest(self, agent_id: str, *, most: int = INBOX_PAGE) -> tuple[Message, ...]:
-        """List the last messages for an agent, oldest first; `most` is 500 at most."""
-        return await self._messages_for(agent_id, f"before={_LARGEST_ID}", most)
-
-    async def _messages_for(self, agent_id: str, where: str, most: int) -> tuple[Message, ...]:
-        path = f"/api/messages?for={_part(agent_id)}&{where}&limit={most}"
+        """List the messages for an agent after a message id."""
+        path = f"/api/messages?for={_part(agent_id)}&since={since}"
         return await self._ask("GET", path, None, tuple[Message, ...])
 
     async def deliveries(self, agent_id: str) -> tuple[Delivery, ...]:
@@ -348,11 +337,11 @@ def _refusal(response: httpx.Response) -> HubRefused:
     )
 
 
-def _part(value: str) -> str:
-    return quote(value, safe="")
 def _fence_query(fence: Fence) -> str:
     given = {"instanceId": fence.instance_id, "epoch": fence.epoch}
     query = urlencode({name: value for name, value in given.items() if value is not None})
     return f"?{query}" if query else ""
 
 
+def _part(value: str) -> str:
+    return quote(value, safe="")
