@@ -53,6 +53,10 @@ from relay_core.sessions import Agent
 
 CALL_TIMEOUT_S = 10.0
 STREAM_LIMIT = 1024 * 1024
+INBOX_PAGE = 100
+"""Messages in one answer of `inbox`."""
+
+_LARGEST_ID = 2**53 - 1
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 T = TypeVar("T")
@@ -236,8 +240,15 @@ class HubClient:
         return await self._ask("GET", f"/api/messages/{message_id}", None, MessageView)
 
     async def inbox(self, agent_id: str, *, since: int = 0) -> tuple[Message, ...]:
-        """List the messages for an agent after a message id."""
-        path = f"/api/messages?for={_part(agent_id)}&since={since}"
+        """List the first messages for an agent after a message id; at most `INBOX_PAGE`."""
+        return await self._messages_for(agent_id, f"since={since}", INBOX_PAGE)
+
+    async def newest(self, agent_id: str, *, most: int = INBOX_PAGE) -> tuple[Message, ...]:
+        """List the last messages for an agent, oldest first; `most` is 500 at most."""
+        return await self._messages_for(agent_id, f"before={_LARGEST_ID}", most)
+
+    async def _messages_for(self, agent_id: str, where: str, most: int) -> tuple[Message, ...]:
+        path = f"/api/messages?for={_part(agent_id)}&{where}&limit={most}"
         return await self._ask("GET", path, None, tuple[Message, ...])
 
     async def deliveries(self, agent_id: str) -> tuple[Delivery, ...]:
