@@ -198,14 +198,57 @@ async def test_a_heartbeat_carries_what_a_session_shows(hub: Hub):
     assert (later.waiting, later.unattended, later.last_user_turn_ms) == (None, True, 5)
 
 
-async def test_a_label_that_a_person_gave_survives_a_registration_without_one(hub: Hub):
-    await hub.register("a", label="codex")
-    await hub.service.agents.change(A, AgentPatch(label="fixer", tags=("red",)), USER)
-    again = await hub.register("a", tags=["blue"])
-    cleared = await hub.service.agents.change(A, AgentPatch(label=""), USER)
+async def test_a_session_that_says_nothing_keeps_its_label(hub: Hub):
+    await hub.register("a", label="codex", tags=["red"])
+    again = await hub.register("a")
+    other = await hub.register("a", label="other")
 
-    assert (again.label, again.tags) == ("fixer", ("blue",))
-    assert cleared.label is None
+    assert (again.label, again.tags, other.label) == ("codex", (), "other")
+
+
+async def test_what_the_user_set_stays_over_registrations_until_the_user_sets_it_again(hub: Hub):
+    await hub.register("a", label="codex", tags=["blue"])
+    await hub.service.agents.change(A, AgentPatch(label="fixer"), USER)
+    label_only = await hub.register("a", label="codex", tags=["green"])
+    await hub.service.agents.change(A, AgentPatch(tags=("red",)), USER)
+    both = await hub.register("a", label="codex", tags=["blue"])
+    sent = await hub.send("tag:red")
+    await hub.service.agents.change(A, AgentPatch(label="", tags=()), USER)
+    cleared = await hub.register("a", label="codex", tags=["blue"])
+
+    assert (label_only.label, label_only.tags) == ("fixer", ("green",))
+    assert (both.label, both.tags) == ("fixer", ("red",))
+    assert [each.agent_id for each in sent.deliveries] == ["a"]
+    assert (cleared.label, cleared.tags) == (None, ())
+
+
+async def test_what_the_user_set_goes_with_the_agent(hub: Hub):
+    await hub.register("a")
+    await hub.service.agents.change(A, AgentPatch(label="fixer", tags=("red",)), USER)
+    await hub.service.agents.remove(A, USER)
+    new = await hub.register("a", tags=["blue"])
+    later = await hub.register("a", label="codex", tags=["green"])
+
+    assert (new.label, new.tags) == (None, ("blue",))
+    assert (later.label, later.tags) == ("codex", ("green",))
+
+
+async def test_an_agent_changes_its_own_label_and_tags_but_not_what_the_user_set(hub: Hub):
+    await hub.register("a", tags=["blue"])
+    change, own = hub.service.agents.change, agent_caller("a")
+    await change(A, AgentPatch(label="own"), own)
+    await change(A, AgentPatch(tags=("red",)), USER)
+    again = await hub.register("a", label="codex", tags=["green"])
+    with pytest.raises(HubRefused) as tags:
+        await change(A, AgentPatch(label="own", tags=()), own)
+    await change(A, AgentPatch(label="fixer"), USER)
+    with pytest.raises(HubRefused) as label:
+        await change(A, AgentPatch(label="own"), own)
+    shown = await hub.service.agents.one(A, USER)
+
+    assert (again.label, again.tags) == ("codex", ("red",))
+    assert {(each.value.status, each.value.code) for each in (tags, label)} == {(403, "user_only")}
+    assert (shown.label, shown.tags) == ("fixer", ("red",))
 
 
 async def test_an_agents_token_acts_for_it_alone(hub: Hub):

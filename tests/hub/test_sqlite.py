@@ -7,6 +7,7 @@ import stat
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -234,6 +235,26 @@ def test_the_newest_schema_is_the_number_of_migrations():
 
     assert connection.execute("SELECT schema_version FROM store").fetchone() == (len(migrations()),)
     connection.close()
+
+
+async def test_a_database_of_the_first_schema_is_brought_up_with_what_it_holds(path: Path):
+    path.parent.mkdir(mode=0o700)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(migrations()[0])
+        connection.execute("INSERT INTO store (only, schema_version, store_id) VALUES (1, 1, 'x')")
+        connection.execute(f"PRAGMA application_id = {opening.APPLICATION_ID}")
+        connection.execute("INSERT INTO agents (id, epoch, created_ms) VALUES ('a', 7, 1)")
+        connection.commit()
+
+    store = open_store(path)
+    found = await store.read(lambda reads: reads.agent(A))
+    await store.write(lambda tx: tx.put_agent(an_agent()))
+    await store.close()
+    again = open_store(path)
+    await again.close()
+
+    assert found is not None
+    assert found.epoch == 7
 
 
 @pytest.mark.parametrize("name", sorted(queries()))

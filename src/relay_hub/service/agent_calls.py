@@ -97,7 +97,9 @@ class AgentCalls:
     async def change(self, agent_id: AgentId, patch: AgentPatch, caller: Caller) -> Agent:
         """Change an agent's label or tags."""
         caller.must_act_as(agent_id)
-        agent = await self._change(lambda tx, _: agents.change(tx, agent_id, patch), Agent, caller)
+        agent = await self._change(
+            lambda tx, _: agents.change(tx, agent_id, patch, caller), Agent, caller
+        )
         return self._presence.shown(agent, caller)
 
     async def remove(self, agent_id: AgentId, caller: Caller) -> None:

@@ -8,13 +8,16 @@ import msgspec
 from msgspec.structs import replace
 
 from relay_core.delivery import AttemptDoubted, RecipientRemoved
+from relay_core.errors import HubRefused
 from relay_core.hub_api import AgentPatch, HeartbeatRequest, RegisterRequest
 from relay_core.messages import OPERATOR, AgentId, DeliveryState
 from relay_core.sessions import Agent
+from relay_hub.callers import Caller
 from relay_hub.limits import Limits
 from relay_hub.service import checks
 from relay_hub.service.changes import Changes, apply, apply_where_allowed
 from relay_hub.store import Transaction
+from relay_hub.store.rows import UserSet
 
 _SHORT = 128
 """Characters that a label, an approval mode, an instance or an adapter may have."""
@@ -51,17 +54,17 @@ async def register(
     former = await tx.agent(request.id)
     epoch = await tx.former_epoch(request.id) + 1
     known = checks.known_meta(request.meta)
+    set_by_user = await tx.user_set(request.id)
     away_ms = 0
     if former is not None and not reachable(former):
         away_ms = max(0, now - (former.last_seen_ms or former.created_at))
     agent = Agent(
         id=request.id,
         name=request.name or request.id,
-        # A person may have named it meanwhile; a session that says nothing leaves that alone.
-        label=request.label or (former.label if former else None),
+        label=_label(request, former, set_by_user),
         machine=request.machine,
         rig=request.rig,
-        tags=request.tags,
+        tags=former.tags if former and set_by_user.tags else request.tags,
         capabilities=request.capabilities,
         channels=checks.names("channels", known.channels or ()),
         approval=checks.line("approvalMode", known.approval_mode, most=_SHORT) or "open",
@@ -81,6 +84,13 @@ async def register(
             await apply(tx, delivery, AttemptDoubted(), changes)
     changes.fenced[request.id] = epoch
     return replace(agent, away_ms=away_ms), former is None
+
+
+def _label(request: RegisterRequest, former: Agent | None, set_by_user: UserSet) -> str | None:
+    # A session that says nothing leaves the label alone as well.
+    if former is not None and (set_by_user.label or request.label is None):
+        return former.label
+    return request.label
 
 
 async def heartbeat(
@@ -135,17 +145,35 @@ async def fenced(
     return checks.fence(await tx.agent(agent_id), agent_id, instance_id, epoch, required=True)
 
 
-async def change(tx: Transaction, agent_id: AgentId, patch: AgentPatch) -> Agent:
-    """Store what a person changed; an empty label takes the label away."""
+async def change(tx: Transaction, agent_id: AgentId, patch: AgentPatch, caller: Caller) -> Agent:
+    """Store another label or other tags; an empty label takes the label away.
+
+    What the user sets stays over registrations until the user sets it again: 403 `user_only` for
+    the agent itself.
+    """
     agent = await tx.agent(agent_id)
     if agent is None or agent_id == OPERATOR:
         raise checks.refuse("unknown_agent", f"no agent is called {agent_id}", status=404)
+    former = await tx.user_set(agent_id)
+    by_user = caller.agent_id is None
+    if not by_user and (former.label and patch.label is not None):
+        raise _users_own("label", agent_id)
+    if not by_user and (former.tags and patch.tags is not None):
+        raise _users_own("tags", agent_id)
     if patch.label is not None:
         agent = replace(agent, label=checks.line("label", patch.label, most=_SHORT))
     if patch.tags is not None:
         agent = replace(agent, tags=checks.names("tags", patch.tags))
     await tx.put_agent(agent)
+    if by_user:
+        label = former.label or patch.label is not None
+        tags = former.tags or patch.tags is not None
+        await tx.put_user_set(agent_id, UserSet(label=label, tags=tags))
     return agent
+
+
+def _users_own(field: str, agent_id: AgentId) -> HubRefused:
+    return checks.refuse("user_only", f"the user has set the {field} of {agent_id}", status=403)
 
 
 async def remove(tx: Transaction, agent_id: AgentId, changes: Changes) -> Agent:

@@ -27,7 +27,7 @@ from relay_core.messages import (
     TurnStatus,
 )
 from relay_core.sessions import Agent
-from relay_hub.store.rows import AnswerRow, AttemptRow, ClaimRow, Traffic
+from relay_hub.store.rows import AnswerRow, AttemptRow, ClaimRow, Traffic, UserSet
 
 T = TypeVar("T")
 
@@ -37,6 +37,10 @@ class Reads(Protocol):
 
     async def agent(self, agent_id: AgentId) -> Agent | None:
         """One agent that is registered."""
+        ...
+
+    async def user_set(self, agent_id: AgentId) -> UserSet:
+        """What of an agent the user has set."""
         ...
 
     async def agents(self) -> tuple[Agent, ...]:
@@ -159,6 +163,10 @@ class Transaction(Reads, Protocol):
 
     async def put_agent(self, agent: Agent) -> None:
         """Store an agent and the names that it is found by; a deleted one lives again."""
+        ...
+
+    async def put_user_set(self, agent_id: AgentId, user_set: UserSet) -> None:
+        """Store what the user has set; forgotten when the agent is deleted."""
         ...
 
     async def touch_agent(self, agent: Agent) -> None:

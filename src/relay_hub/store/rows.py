@@ -23,6 +23,13 @@ class AttemptRow(Attempt):
     final_text: str | None = None
 
 
+class UserSet(Struct):
+    """What of an agent the user has set, so that its registrations leave it alone."""
+
+    label: bool = False
+    tags: bool = False
+
+
 class AnswerRow(Struct):
     """The answer that was given to a request with an idempotency key, and what was asked."""
 

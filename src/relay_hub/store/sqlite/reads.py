@@ -19,7 +19,7 @@ from relay_core.messages import (
     Offer,
 )
 from relay_core.sessions import Agent
-from relay_hub.store.rows import AnswerRow, AttemptRow, ClaimRow, Traffic
+from relay_hub.store.rows import AnswerRow, AttemptRow, ClaimRow, Traffic, UserSet
 from relay_hub.store.sqlite.codec import (
     DELIVERY_WIDTH,
     Row,
@@ -51,6 +51,10 @@ class SqliteReads:
     async def agent(self, agent_id: AgentId) -> Agent | None:
         row = self._one("agent", agent_id)
         return None if row is None else to_agent(row)
+
+    async def user_set(self, agent_id: AgentId) -> UserSet:
+        label, tags = self._one("user_set", agent_id) or (0, 0)
+        return UserSet(label=bool(label), tags=bool(tags))
 
     async def agents(self) -> tuple[Agent, ...]:
         return tuple(map(to_agent, self._all("agents")))

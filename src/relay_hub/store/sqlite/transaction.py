@@ -14,7 +14,7 @@ from relay_core.messages import (
     TurnStatus,
 )
 from relay_core.sessions import Agent
-from relay_hub.store.rows import AnswerRow, AttemptRow, ClaimRow
+from relay_hub.store.rows import AnswerRow, AttemptRow, ClaimRow, UserSet
 from relay_hub.store.sqlite.codec import (
     from_agent,
     from_claim,
@@ -39,6 +39,9 @@ class SqliteTransaction(SqliteReads):
         if agent.label:
             names.append(("label", agent.label, agent.id))
         self._connection.executemany(self._sql["add_name"], names)
+
+    async def put_user_set(self, agent_id: AgentId, user_set: UserSet) -> None:
+        self._do("put_user_set", user_set.label, user_set.tags, agent_id)
 
     async def touch_agent(self, agent: Agent) -> None:
         self._do(

@@ -39,6 +39,12 @@ ON CONFLICT (id) DO UPDATE SET
   last_seen_ms = excluded.last_seen_ms, instance_id = excluded.instance_id,
   epoch = excluded.epoch, meta = excluded.meta, deleted_ms = NULL;
 
+-- name: user_set
+SELECT user_set_label, user_set_tags FROM agents WHERE id = ?;
+
+-- name: put_user_set
+UPDATE agents SET user_set_label = ?, user_set_tags = ? WHERE id = ?;
+
 -- name: touch_agent
 UPDATE agents SET status = ?, ready = ?, unattended = ?, waiting = ?, last_user_turn_ms = ?,
                   last_seen_ms = ?, approval = ?
@@ -51,7 +57,9 @@ DELETE FROM agent_names WHERE agent_id = ?;
 INSERT OR IGNORE INTO agent_names (kind, value, agent_id) VALUES (?, ?, ?);
 
 -- name: delete_agent
-UPDATE agents SET deleted_ms = ?, status = 'offline', ready = 0, instance_id = NULL WHERE id = ?;
+UPDATE agents SET deleted_ms = ?, status = 'offline', ready = 0, instance_id = NULL,
+                  user_set_label = 0, user_set_tags = 0
+WHERE id = ?;
 
 -- name: take_seq
 -- Two statements: RETURNING would build a table for each of them.
