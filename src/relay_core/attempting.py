@@ -63,8 +63,8 @@ class Attempts:
         """Bring these deliveries into the session as the plan says; True when the session moved."""
         seat = self._seat
         claimed = await self._claim(offers)
-        if not claimed:
-            return False
+        if not claimed or (plan.mode is Mode.INTERRUPT and len(claimed) < len(offers)):
+            return False  # what is left may not be worth an interrupt: plan again
         attempt_id = AttemptId(seat.random.token_hex(16))
         text, carried = await self._text(claimed, plan, attempt_id)
         turn = seat.outlook.turn
@@ -172,7 +172,7 @@ class Attempts:
     ) -> None:
         seat = self._seat
         seat.trouble(refused)
-        outcome = seat.outcome("failed", reason=refused.detail, permanent=refused.permanent)
+        outcome = seat.outcome("failed", reason=refused.code, permanent=refused.permanent)
         await self._settle(attempt, outcome)
         for offer in offers:
             seat.tell(
@@ -196,7 +196,6 @@ class Attempts:
                 await self._settle(
                     attempt, seat.outcome("delivered", turn_id=turn_id, reason=reason)
                 )
-                seat.away_ms = 0
                 await self._tell_delivered(attempt, offers, turn_id)
             case Absent(reason=reason, agent_crashed=crashed):
                 await self._settle(attempt, seat.outcome("absent", reason=reason, crashed=crashed))

@@ -30,7 +30,7 @@ class Batch(Struct):
         return self.wake_at_ms is not None
 
 
-def next_batch(offers: Sequence[Offer], now_ms: int, *, most: int = 50) -> Batch:
+def next_batch(offers: Sequence[Offer], now_ms: int, *, most: int = 1_000) -> Batch:
     """Pick what may go now from all open deliveries of one session.
 
     `most` bounds one batch; what is over goes with the next.

@@ -13,6 +13,9 @@ from relay_core.hub_api import Claim, ClaimRequest, Fence
 from relay_core.messages import Message, MessageId, Offer
 from relay_core.ports import HubPort
 
+GONE = frozenset({404, 409})
+"""Statuses that mean that the claim is not, or no longer, this session's."""
+
 SHORTEST_MS = 200
 """Renewals are never closer together than this."""
 
@@ -44,13 +47,17 @@ class ClaimBook:
         except StaleEpoch:
             raise
         except HubRefused as refused:
-            if refused.status not in {404, 409}:
+            if refused.status not in GONE:
                 raise
             self._log.info("message %s not claimed: %s", offer.message.id, refused)
             return False
         self._held[offer.message.id] = claim
         self.taken.set()
         return True
+
+    def adopt(self, claims: Iterable[Claim]) -> None:
+        """Take up what the hub says this agent holds: a host before this one took it."""
+        self._held |= {claim.message_id: claim for claim in claims}
 
     def next_renewal_ms(self, now_ms: int, most_ms: int) -> int:
         """How long until a third of the shortest lease is over; at most `most_ms`."""
@@ -65,8 +72,9 @@ class ClaimBook:
             except StaleEpoch:
                 raise
             except HubRefused as refused:
-                self._log.info("claim of message %s ended: %s", message_id, refused)
-                self._held.pop(message_id, None)
+                self._log.info("claim of message %s: %s", message_id, refused)
+                if refused.status in GONE:
+                    self._held.pop(message_id, None)
             except (HubError, WireError) as error:
                 self._log.info("claim of message %s not renewed: %s", message_id, error)
             else:

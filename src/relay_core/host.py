@@ -7,14 +7,14 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 
 import msgspec
 
 from relay_core import memory as memories
 from relay_core import retry
 from relay_core.control import ControlServer, body_of
-from relay_core.errors import AdapterError, HubError, PluginConflict, RelayError, WireError
+from relay_core.errors import HubError, PluginConflict, RelayError, WireError
 from relay_core.hooks import Hooks
 from relay_core.host_api import (
     Attached,
@@ -52,6 +52,9 @@ log = logging.getLogger("relay.host")
 
 REGISTER_WAIT_S = 30.0
 """How long `attach` waits for its session to be registered at the hub."""
+
+GOODBYE_WAIT_S = 2.0
+"""How long a stopping host lets its sessions say at the hub that they are gone."""
 
 FINISH_WAIT_S = 5.0
 """How long a stopping host lets running attempts finish; what is cut off is resolved by the next
@@ -104,6 +107,7 @@ class Host:
         self._failpoint = failpoint
         self._contributions = Contributions()
         self._memory = Memory()
+        self._errands: set[asyncio.Task[None]] = set()
         self._sidecars: dict[tuple[str, str], Sidecar] = {}
         self._running: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._stream: HubStream | None = None
@@ -216,8 +220,14 @@ class Host:
             running.cancel()
             await asyncio.wait([running])
         if sidecar is not None:
-            await sidecar.retire()
+            self._run_errand(sidecar.retire())
         self._serve_again.set()
+
+    def _run_errand(self, work: Coroutine[None, None, None]) -> None:
+        """Do something for which nobody waits; what is not done at the end is cut off."""
+        errand = asyncio.create_task(work)
+        self._errands.add(errand)
+        errand.add_done_callback(self._errands.discard)
 
     async def _finish(self) -> None:
         for sidecar in self._sidecars.values():
@@ -230,9 +240,11 @@ class Host:
             await asyncio.wait(self._running.values())
         if not self._handover:
             for sidecar in self._sidecars.values():
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(1):
-                        await sidecar.retire()
+                self._run_errand(sidecar.retire())
+        if self._errands:
+            _, late = await asyncio.wait(self._errands, timeout=GOODBYE_WAIT_S)
+            for errand in late:
+                errand.cancel()
 
     # The hub's stream ----------------------------------------------------------------------------
 
@@ -298,8 +310,11 @@ class Host:
                 return
             try:
                 await adapter.attach(attachment.request)
-            except AdapterError as error:
-                log.info("attach again: %s", error)
+            except RelayError as error:
+                log.warning("a remembered session is not back yet: %s", error)
+            except Exception:
+                # A third party's adapter may raise anything; the others go on.
+                log.exception("adapter %s cannot attach", adapter.name)
             else:
                 return
             failures += 1

@@ -9,7 +9,7 @@ from relay_core.events import Arrived, WasHeld, WasSkipped
 from relay_core.hub_api import VerdictRequest
 from relay_core.messages import DeliveryId, DeliveryState, Offer
 from relay_core.plans import Ruling, Verdict
-from relay_core.seat import Seat
+from relay_core.seat import Seat, plain
 
 
 class Judge:
@@ -19,12 +19,14 @@ class Judge:
     def __init__(self, seat: Seat) -> None:
         self._seat = seat
         self._judged: dict[DeliveryId, int] = {}
+        self._arrived: set[DeliveryId] = set()
 
     async def judge(self, offers: Sequence[Offer]) -> tuple[Offer, ...]:
         """Return what may be delivered, with what is in doubt still among it."""
         kept = [offer for offer in offers if await self._passes(offer)]
         still_open = {offer.delivery.id for offer in offers}
         self._judged = {key: at for key, at in self._judged.items() if key in still_open}
+        self._arrived &= still_open
         return tuple(kept)
 
     async def skip(self, offer: Offer, reason: str) -> None:
@@ -35,7 +37,8 @@ class Judge:
         row, seat = offer.delivery, self._seat
         if row.state not in WAITING or self._judged.get(row.id) == row.updated_ms:
             return True
-        if row.id not in self._judged:
+        if row.id not in self._arrived:
+            self._arrived.add(row.id)
             seat.tell(
                 Arrived(
                     at_ms=seat.clock.now_ms(),
@@ -44,10 +47,12 @@ class Judge:
                     message_id=row.message_id,
                 )
             )
-        self._judged[row.id] = row.updated_ms
-        verdict, decisions = await seat.hooks.on_message(offer.message, seat.session())
+        session = seat.session()
+        verdict, decisions = await seat.hooks.on_message(offer.message, session)
         seat.remember(offer.message.id, decisions)
-        if verdict.ruling is Ruling.DELIVER:
+        over = verdict.until_ms is not None and verdict.until_ms <= session.now
+        if verdict.ruling is Ruling.DELIVER or (verdict.ruling is Ruling.HOLD and over):
+            self._judged[row.id] = row.updated_ms
             return True
         await self._give(offer, verdict)
         return False
@@ -55,9 +60,10 @@ class Judge:
     async def _give(self, offer: Offer, verdict: Verdict) -> None:
         row, seat = offer.delivery, self._seat
         held = verdict.ruling is Ruling.HOLD
+        reason = plain(verdict.reason or verdict.ruling)
         request = VerdictRequest(
             state=DeliveryState.HELD if held else DeliveryState.SKIPPED,
-            reason=verdict.reason,
+            reason=reason,
             until=verdict.until_ms if held else None,
             agent_id=seat.agent_id,
             instance_id=seat.instance_id,
@@ -71,6 +77,6 @@ class Judge:
                 agent_id=seat.agent_id,
                 delivery_id=row.id,
                 message_id=row.message_id,
-                reason=verdict.reason or verdict.ruling,
+                reason=reason,
             )
         )

@@ -73,10 +73,13 @@ def _user_was_here(outlook: Outlook, now_ms: int) -> Outlook:
 
 
 def _turn_ended(outlook: Outlook, event: SessionTurnEnded, now_ms: int) -> Outlook:
-    ended = outlook
-    if event.provenance is Provenance.USERS or event.other_user_messages:
-        ended = msgspec.structs.replace(ended, relay_turns=0, last_user_turn_ms=now_ms)
     if event.status is TurnStatus.INTERRUPTED and event.interrupted_by_us is False:
         # Whoever pressed the key is there, and wants quiet.
-        return msgspec.structs.replace(ended, user_interrupted_ms=now_ms, relay_turns=0)
-    return ended
+        here = _user_was_here(outlook, now_ms) if _of_the_users(event) else outlook
+        return msgspec.structs.replace(here, user_interrupted_ms=now_ms, relay_turns=0)
+    # A short turn may be over before anybody could tell whose it was.
+    return _user_was_here(outlook, now_ms) if _of_the_users(event) else outlook
+
+
+def _of_the_users(event: SessionTurnEnded) -> bool:
+    return event.provenance is Provenance.USERS or event.other_user_messages

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
@@ -14,7 +13,7 @@ from relay_core.errors import HubRefused, HubUnreachable, RelayError
 from relay_core.events import RelayEvent
 from relay_core.hooks import Hooks
 from relay_core.hub_api import Fence, Outcome
-from relay_core.messages import MessageId, Struct
+from relay_core.messages import MessageId, Offer, Struct
 from relay_core.plans import Decision
 from relay_core.ports import Adapter, Clock, Failpoints, HubPort, Random, SessionSeen
 from relay_core.sessions import Agent, Policy, RegistrationPatch, Session, agent_id_for
@@ -27,7 +26,15 @@ DECISIONS_KEPT = 200
 EVENTS_KEPT = 1_000
 """Events that may wait for a slow observer; later ones are missed, and the log says so."""
 
+REASON_CHARS = 200
+
 T = TypeVar("T")
+
+
+def plain(reason: str) -> str:
+    """Make a reason that came from elsewhere fit to be shown: one line, printable, not long."""
+    line = " ".join(reason.split())
+    return "".join(char if char.isprintable() else "?" for char in line)[:REASON_CHARS]
 
 
 class SidecarSettings(Struct):
@@ -73,6 +80,7 @@ class Seat:
         self.patch = RegistrationPatch()
         self.outlook = outlooks.first_look(seen, seams.clock.now_ms())
         self.away_ms = 0
+        self._back_at_ms = 0
         self.last_error: str | None = None
         self._told: asyncio.Queue[tuple[RelayEvent, Session]] = asyncio.Queue(EVENTS_KEPT)
         self._decisions: dict[MessageId, dict[tuple[str, str], Decision]] = {}
@@ -99,7 +107,7 @@ class Seat:
         return Outcome(
             outcome=outcome,
             turn_id=turn_id,
-            reason=reason,
+            reason=reason and plain(reason),
             crashed=crashed,
             permanent=permanent,
             agent_id=self.agent_id,
@@ -153,11 +161,19 @@ class Seat:
             await self.hooks.on_event(event, session)
             self._told.task_done()
 
-    async def observed(self, limit_s: float) -> None:
-        """Return when everything that was told has been passed on, or after the limit."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(limit_s):
-                await self._told.join()
+    async def observed(self) -> None:
+        """Return when everything that was told has been passed on."""
+        await self._told.join()
+
+    def came_back(self, away_ms: int) -> None:
+        """Note how long the session was away, for what has waited meanwhile."""
+        self.away_ms = max(self.away_ms, away_ms)
+        self._back_at_ms = self.clock.now_ms()
+
+    def forget_absence(self, waiting: Sequence[Offer]) -> None:
+        """Forget the absence once nothing is left that came in before its end."""
+        if not any(offer.delivery.created_ms <= self._back_at_ms for offer in waiting):
+            self.away_ms = 0
 
     def remember(self, message_id: MessageId, decisions: Sequence[Decision]) -> None:
         """Keep what the plugins answered about a message; the oldest messages are forgotten."""

@@ -8,9 +8,10 @@ everything; a sidecar that dies at any step is replaced by one that begins with 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
-from relay_core import delivery
+from relay_core import delivery, retry
 from relay_core import outlook as outlooks
 from relay_core.attempting import Attempts
 from relay_core.batch import next_batch
@@ -24,13 +25,13 @@ from relay_core.errors import (
     StaleEpoch,
     WireError,
 )
-from relay_core.events import Fenced, Registered, TurnEnded
+from relay_core.events import Fenced, Registered
+from relay_core.heartbeat import Heartbeat
 from relay_core.host_api import SessionStatus
-from relay_core.hub_api import Fence, HeartbeatRequest, Served, TurnReport
+from relay_core.hub_api import Fence, Served
 from relay_core.judging import Judge
 from relay_core.messages import (
     AgentId,
-    AttemptId,
     DeliveryId,
     DeliveryState,
     MessageId,
@@ -38,15 +39,16 @@ from relay_core.messages import (
 )
 from relay_core.plans import Decision, DeliveryPlan, Mode
 from relay_core.ports import Failpoint, SessionEvent, SessionSeen, SessionTurnEnded
-from relay_core.registering import STATUS_WORDS, known_of, request_for
+from relay_core.registering import known_of, request_for
 from relay_core.seat import Seams, Seat, SidecarSettings, log
 from relay_core.sessions import Activity
+from relay_core.turn_reports import TurnReports
 from relay_core.waiting import Situation, Wait, why_wait
 
 NOT_FOUND = 404
 
-OBSERVERS_WAIT_S = 2.0
-"""How long a sidecar that stops waits for observers that have not seen everything yet."""
+LAST_WORDS_S = 2.0
+"""How long a sidecar that stops waits for the hub and the observers to take what is left."""
 
 MOVED_PAUSE_MS = 50
 """How long a session that moved under an attempt is given to say where to."""
@@ -71,10 +73,12 @@ class Sidecar:
         self._wait: Wait | None = None
         self._wake = asyncio.Event()
         self._mail = asyncio.Event()
-        self._stale_picture = asyncio.Event()
+        self._noticed = asyncio.Event()
+        self._heartbeat = Heartbeat(self._seat)
+        self._turn_reports = TurnReports(self._seat)
         self._fenced_by: int | None = None
         self._stopping = False
-        self._ended_turns: asyncio.Queue[SessionTurnEnded] = asyncio.Queue()
+        self._moves = 0
         self.registered = asyncio.Event()
 
     # What the host tells it ----------------------------------------------------------------------
@@ -84,15 +88,16 @@ class Sidecar:
         seat = self._seat
         if isinstance(event, SessionSeen):
             seat.seen = event
-        if isinstance(event, SessionTurnEnded) and event.attempts:
-            self._ended_turns.put_nowait(event)
+        if isinstance(event, SessionTurnEnded):
+            self._turn_reports.add(event)
         now_ms, before = seat.clock.now_ms(), seat.outlook.away_since_ms
         seat.outlook = outlooks.after(seat.outlook, event, now_ms)
         if (before is None) != (seat.outlook.away_since_ms is None):
             self._changed()
             if before is not None:
-                seat.away_ms = max(seat.away_ms, now_ms - before)
-        self._stale_picture.set()
+                seat.came_back(now_ms - before)
+        self._heartbeat.refresh()
+        self._noticed.set()
         self._wake.set()
 
     def notice_mail(self) -> None:
@@ -195,13 +200,13 @@ class Sidecar:
             await self._until_registered()
             async with asyncio.TaskGroup() as tasks:
                 beside = (
-                    tasks.create_task(self._beat(), name=f"heartbeat {seat.agent_id}"),
+                    tasks.create_task(self._heartbeat.run(), name=f"heartbeat {seat.agent_id}"),
                     tasks.create_task(self._keep_claims(), name=f"claims {seat.agent_id}"),
-                    tasks.create_task(self._report_turns(), name=f"turns {seat.agent_id}"),
+                    tasks.create_task(self._turn_reports.run(), name=f"turns {seat.agent_id}"),
                     tasks.create_task(seat.observe(), name=f"observers {seat.agent_id}"),
                 )
                 await self._deliver()
-                await seat.observed(OBSERVERS_WAIT_S)
+                await self._last_words()
                 for task in beside:
                     task.cancel()
         except* StaleEpoch as stale:
@@ -212,6 +217,13 @@ class Sidecar:
             at_ms = seat.clock.now_ms()
             fenced = Fenced(at_ms=at_ms, agent_id=seat.agent_id, epoch=seat.epoch)
             await seat.hooks.on_event(fenced, seat.session())
+
+    async def _last_words(self) -> None:
+        """Let turn ends and events that are on their way arrive, for a moment."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_S):
+                await self._turn_reports.told()
+                await self._seat.observed()
 
     async def retire(self) -> None:
         """Say at the hub that nobody serves the session any more; best effort."""
@@ -237,11 +249,15 @@ class Sidecar:
 
     async def _register(self) -> None:
         seat = self._seat
+        # The hub tells our own stream that the former epoch is fenced: that is no stranger.
+        seat.epoch, self._fenced_by = 0, None
         known = known_of(seat)
         seat.patch, _ = await seat.hooks.on_register(known, seat.seen.environment)
         agent = await seat.hub.register(request_for(seat, known, seat.patch))
         await seat.failpoint(Failpoint.REGISTERED)
-        seat.agent, seat.epoch, seat.away_ms = agent, agent.epoch, agent.away_ms
+        seat.agent, seat.epoch = agent, agent.epoch
+        seat.came_back(agent.away_ms)
+        self._attempts.claims.adopt(await seat.hub.claims(seat.fence()))
         seat.last_error = None
         self.registered.set()
         self._changed()
@@ -252,6 +268,7 @@ class Sidecar:
         failures = 0
         while self._fenced_by is None:
             self._wake.clear()
+            self._noticed.clear()
             if self._stopping:
                 return
             try:
@@ -287,6 +304,7 @@ class Sidecar:
             return seat.clock.now_ms()
         seat.last_error = None
         passing = await self._judge.judge(self._offers)
+        seat.forget_absence(passing)
         batch = next_batch(passing, seat.clock.now_ms())
         wait = self._why_wait(in_doubt=in_doubt)
         if wait is None and not batch.offers and batch.wake_at_ms is not None:
@@ -300,7 +318,20 @@ class Sidecar:
         if wait is not None:
             return wait.until_ms
         moved = await self._attempts.make(batch.offers[: plan.take], plan)
-        return seat.clock.now_ms() + (MOVED_PAUSE_MS if moved else 0)
+        self._moves = self._moves + 1 if moved else 0
+        if moved:
+            await self._until_noticed()
+        return seat.clock.now_ms()
+
+    async def _until_noticed(self) -> None:
+        """Wait until the adapter says where the session moved; longer each time that it does not.
+
+        Mail does not end this: what was just taken back is mail, too.
+        """
+        pause_ms = retry.delay_ms(self._moves, 1, first_ms=MOVED_PAUSE_MS, most_ms=5_000)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause_ms / 1000):
+                await self._noticed.wait()
 
     async def _hurry(self) -> None:
         """While an attempt is in doubt, stop the turn for urgent mail that may interrupt.
@@ -310,11 +341,11 @@ class Sidecar:
         """
         while True:
             self._mail.clear()
-            await self._mail.wait()
             try:
                 await self._interrupt_for_urgent()
             except (HubError, PluginError, AdapterError, WireError) as error:
                 self._seat.trouble(error)
+            await self._mail.wait()
 
     async def _interrupt_for_urgent(self) -> None:
         seat = self._seat
@@ -363,8 +394,7 @@ class Sidecar:
         )
 
     def _waiting(self, wait: Wait | None) -> int | None:
-        if (self._wait and self._wait.reason) != (wait and wait.reason):
-            self._stale_picture.set()
+        self._heartbeat.show(wait)
         self._wait = wait
         return None if wait is None else wait.until_ms
 
@@ -384,81 +414,18 @@ class Sidecar:
 
     # Tasks of their own --------------------------------------------------------------------------
 
-    async def _beat(self) -> None:
-        """Keep the hub's picture of this session fresh: on each change, and now and then."""
-        seat, failures = self._seat, 0
-        while True:
-            self._stale_picture.clear()
-            try:
-                await seat.hub.heartbeat(seat.agent_id, self._picture())
-                failures = 0
-            except StaleEpoch:
-                raise
-            except (HubError, WireError) as error:
-                failures += 1
-                log.info("%s: heartbeat: %s", seat.agent_id, error)
-                await seat.clock.sleep(seat.backoff_ms(failures) / 1000)
-                continue
-            try:
-                async with asyncio.timeout(seat.settings.heartbeat_ms / 1000):
-                    await self._stale_picture.wait()
-            except TimeoutError:
-                continue
-
-    def _picture(self) -> HeartbeatRequest:
-        seat = self._seat
-        activity = seat.outlook.activity
-        return HeartbeatRequest(
-            instance_id=seat.instance_id,
-            epoch=seat.epoch,
-            status=STATUS_WORDS[activity],
-            ready=activity is Activity.AT_REST and self._wait is None,
-            waiting=self._wait.reason if self._wait else None,
-            unattended=seat.unattended,
-            last_user_turn_ms=seat.outlook.last_user_turn_ms,
-        )
-
     async def _keep_claims(self) -> None:
         """Renew what is claimed; not while the agent is away, so that another gets the work."""
         seat, claims = self._seat, self._attempts.claims
         while True:
             claims.taken.clear()
-            wait_ms = claims.next_renewal_ms(seat.clock.now_ms(), seat.settings.claim_renew_ms)
+            away = seat.outlook.activity is Activity.AWAY
+            wait_ms = seat.settings.claim_renew_ms
+            if not away:
+                wait_ms = claims.next_renewal_ms(seat.clock.now_ms(), wait_ms)
             try:
                 async with asyncio.timeout(wait_ms / 1000):
                     await claims.taken.wait()
             except TimeoutError:
-                if seat.outlook.activity is not Activity.AWAY:
+                if not away:
                     await claims.renew()
-
-    async def _report_turns(self) -> None:
-        seat = self._seat
-        while True:
-            ended = await self._ended_turns.get()
-            for attempt_id in ended.attempts:
-                await self._report_turn(attempt_id, ended)
-            seat.tell(
-                TurnEnded(
-                    at_ms=seat.clock.now_ms(),
-                    agent_id=seat.agent_id,
-                    turn_id=ended.turn_id,
-                    status=ended.status,
-                )
-            )
-
-    async def _report_turn(self, attempt_id: AttemptId, ended: SessionTurnEnded) -> None:
-        seat = self._seat
-        report = TurnReport(
-            turn_id=ended.turn_id,
-            status=ended.status,
-            final_text=ended.final_text if ended.started_by == attempt_id else None,
-            agent_id=seat.agent_id,
-            instance_id=seat.instance_id,
-            epoch=seat.epoch,
-        )
-        try:
-            await seat.persist(lambda: seat.hub.report_turn(attempt_id, report))
-        except StaleEpoch:
-            raise
-        except HubRefused as refused:
-            log.info("%s: turn not reported: %s", seat.agent_id, refused)

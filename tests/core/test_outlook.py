@@ -93,6 +93,20 @@ def test_the_users_next_turn_ends_the_quiet():
     assert after(quiet, changed(Activity.IN_TURN, USERS), 8_000).user_interrupted_ms is None
 
 
+def test_a_turn_of_the_users_that_is_known_only_at_its_end_ends_the_quiet_too():
+    quiet = after(RESTING, ended(TurnStatus.INTERRUPTED, by_us=False), 7_000)
+
+    now = after(quiet, ended(TurnStatus.COMPLETED, by_us=None, turn=USERS), 8_000)
+
+    assert now.user_interrupted_ms is None
+
+
+def test_the_end_of_a_turn_of_ours_ends_no_quiet():
+    quiet = after(RESTING, ended(TurnStatus.INTERRUPTED, by_us=False), 7_000)
+
+    assert after(quiet, ended(TurnStatus.COMPLETED, by_us=None), 8_000) == quiet
+
+
 def test_a_turn_that_joined_the_users_words_is_a_sign_of_the_user():
     turn = SessionTurnEnded(
         key="k",

@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import msgspec
 import pytest
 
+from host_bench import KEY, PATIENCE_S, Bench, running
 from relay_core import (
     AdapterRegistrar,
     DeliveryState,
@@ -15,126 +15,17 @@ from relay_core import (
     PluginConflict,
     Relay,
     RelayEvent,
-    SendRequest,
     Session,
     SettingsError,
     Verdict,
     hookimpl,
 )
 from relay_core.clock import SystemClock, SystemRandom
-from relay_core.control import ControlServer, HostRefused, HostUnreachable, call
-from relay_core.discovery import check, new_manager
-from relay_core.failpoints import unarmed
-from relay_core.hooks import Hooks
-from relay_core.host import Host as TheHost
-from relay_core.host import HostSettings
+from relay_core.control import HostRefused, HostUnreachable
 from relay_core.host_api import AttachedList, DecisionList, HostStatus, Ping
 from relay_core.messages import AgentId, DeliveryId
-from relay_core.places import Places, find_places
-from relay_core.seat import SidecarSettings
 from relay_core.testing import MemoryAgent
-from relay_core.workers import run_inline
 from relay_hub.callers import USER
-from relay_hub.local import LocalHub
-from relay_hub.service import HubService
-from relay_hub.store.inline import InlineExecutor
-from relay_hub.store.sqlite import SqliteStore
-from relay_plugins import channels, claims, delivery, prompt
-
-KEY = "t-000000000001"
-PATIENCE_S = 20.0
-
-
-class Memory:
-    """The plugin that brings the in-memory agent."""
-
-    def __init__(self, agent: MemoryAgent) -> None:
-        self.agent = agent
-
-    @hookimpl
-    def register_adapters(self, register: AdapterRegistrar) -> None:
-        register.adapter(self.agent)
-
-
-class Bench:
-    """A hub in memory, an agent in memory, and as many hosts as a test starts on them."""
-
-    def __init__(self, places: Places, service: HubService) -> None:
-        self.places = places
-        self.service = service
-        self.hub = LocalHub(service)
-        self.agent = MemoryAgent(SystemClock(), SystemRandom())
-
-    def host(self, *plugins: object, agent: MemoryAgent | None = None) -> TheHost:
-        manager = new_manager()
-        built_in = {"relay.channels": channels, "relay.claims": claims}
-        built_in |= {"relay.delivery": delivery, "relay.prompt": prompt}
-        named = {**built_in, "memory": Memory(agent or self.agent)}
-        named |= {f"test-{number}": plugin for number, plugin in enumerate(plugins)}
-        for name, plugin in named.items():
-            check(plugin, name)
-            manager.register(plugin, name)
-        return TheHost(
-            HostSettings(
-                version="1", hub_url="http://127.0.0.1:1", sidecar=SidecarSettings(repair_ms=200)
-            ),
-            places=self.places,
-            environ={},
-            hub=self.hub,
-            hooks=Hooks(manager, runner=run_inline),
-            control=ControlServer(self.places.control_socket),
-            clock=SystemClock(),
-            random=SystemRandom(),
-            failpoint=unarmed,
-        )
-
-    async def ask(self, op: str, kind: type, body: object = None) -> object:
-        return msgspec.json.decode(await call(self.places.control_socket, op, body), type=kind)
-
-    async def attach(self) -> AgentId:
-        attached = await self.ask("memory.attach", AttachedList, KEY)
-        assert isinstance(attached, AttachedList)
-        return attached.attached[0].agent_id
-
-    async def send(self, to: str, body: str = "hello") -> int:
-        return (await self.hub.send(SendRequest(to=to, body=body))).id
-
-    async def becomes(self, message: int, state: DeliveryState) -> None:
-        async with asyncio.timeout(PATIENCE_S):
-            while True:
-                view = await self.service.messages.one(message, USER)
-                if view.deliveries[0].state is state:
-                    return
-                await asyncio.sleep(0.01)
-
-
-@asynccontextmanager
-async def running(host: TheHost) -> AsyncIterator[TheHost]:
-    task = asyncio.create_task(host.run())
-    ready = asyncio.create_task(host.ready.wait())
-    await asyncio.wait({task, ready}, return_when=asyncio.FIRST_COMPLETED)
-    ready.cancel()
-    if task.done():
-        await task
-    try:
-        yield host
-    finally:
-        host.stop()
-        await task
-
-
-@pytest.fixture
-def places(short_path: Path) -> Places:
-    found = find_places({"AGENT_RELAY_HOME": str(short_path)}, 0)
-    return msgspec.structs.replace(found, sockets=short_path / "s")
-
-
-@pytest.fixture
-async def bench(places: Places) -> AsyncIterator[Bench]:
-    store = SqliteStore.in_memory(executor=InlineExecutor())
-    service = await HubService.open(store, clock=SystemClock(), random=SystemRandom())
-    yield Bench(places, service)
-    await store.close()
 
 
 async def test_an_attached_session_is_registered_and_gets_its_mail(bench: Bench):

@@ -90,6 +90,7 @@ class MemoryAgent:
         self._random = random
         self.faults = faults or Faults()
         self.threads: dict[str, MemoryThread] = {}
+        self.in_a_tool: set[str] = set()
         self._listeners: list[asyncio.Queue[SessionEvent]] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -105,6 +106,11 @@ class MemoryAgent:
     def type(self, key: str, text: str) -> None:
         """Let the user type: a turn of the user's, or input to the running one."""
         self._take(self.threads[key], Item(turn_id="", text=text), Provenance.USERS)
+
+    def run_a_tool(self, key: str) -> None:
+        """Let the thread's turns neither take input in nor end, until they are stopped or the key
+        is taken out of `in_a_tool`."""
+        self.in_a_tool.add(key)
 
     def user_interrupts(self, key: str) -> None:
         """Let the user stop the running turn; steered input that was not taken yet is lost."""
@@ -194,9 +200,12 @@ class MemoryAgent:
             self._end(thread, TurnStatus.INTERRUPTED, by_us=True)
 
     async def attach(self, request: msgspec.Raw) -> tuple[str, ...]:
-        """Open a thread by its name."""
+        """Show a thread by its name, or begin it."""
         key = msgspec.json.decode(request, type=str)
-        self.open_thread(key)
+        if key in self.threads:
+            self._emit(self._seen(self.threads[key]))
+        else:
+            self.open_thread(key)
         return (key,)
 
     async def detach(self, key: str) -> None:
@@ -226,10 +235,12 @@ class MemoryAgent:
     async def _run(self, thread: MemoryThread, turn: Turn, life: int) -> None:
         """One turn: takes its input in after a moment, again and again, and ends."""
         ends = self._clock.monotonic() + self._between(0.2, 5)
-        while self._clock.monotonic() < ends or thread.pending:
+        while self._clock.monotonic() < ends or thread.pending or thread.key in self.in_a_tool:
             await self._clock.sleep(self._between(0.005, 0.4))
             if thread.turn is not turn or thread.life != life:
                 return
+            if thread.key in self.in_a_tool:
+                continue
             thread.history += thread.pending
             thread.carried += thread.pending
             thread.pending = []
@@ -240,6 +251,7 @@ class MemoryAgent:
         if turn is None:
             return
         thread.turn, thread.carried, thread.pending = None, [], []
+        self.in_a_tool.discard(thread.key)
         thread.activity = Activity.AT_REST
         thread.rested_since = self._clock.monotonic()
         ours = tuple(item.attempt_id for item in carried if item.attempt_id is not None)
