@@ -202,6 +202,15 @@ class VerdictRequest(Struct):
     epoch: int | None = None
 
 
+class AnnotateRequest(Struct):
+    """POST /api/deliveries/{id}/annotations: JSON by name; `null` takes one away."""
+
+    annotations: dict[str, msgspec.Raw]
+    agent_id: AgentId | None = None
+    instance_id: str | None = None
+    epoch: int | None = None
+
+
 class ClaimRequest(Struct):
     """POST /api/messages/{id}/claim[/renew|complete|fail|release]; `token` is checked when
     present."""

@@ -16,6 +16,7 @@ from websockets.exceptions import InvalidStatus, WebSocketException
 from relay_core.errors import HubRefused, HubUnreachable, SettingsError, StaleEpoch, WireError
 from relay_core.hub_api import (
     AgentPatch,
+    AnnotateRequest,
     AttemptRequest,
     Claim,
     ClaimList,
@@ -179,9 +180,13 @@ class HubClient:
     async def annotate(
         self, delivery_id: DeliveryId, fence: Fence, annotations: Mapping[str, msgspec.Raw]
     ) -> None:
-        del fence  # annotations are the user's own; the hub checks the token
-        path = f"/api/deliveries/{delivery_id}/annotations"
-        await self._tell("POST", path, dict(annotations))
+        body = AnnotateRequest(
+            annotations=dict(annotations),
+            agent_id=fence.agent_id,
+            instance_id=fence.instance_id,
+            epoch=fence.epoch,
+        )
+        await self._tell("POST", f"/api/deliveries/{delivery_id}/annotations", body)
 
     async def claims(self, fence: Fence) -> tuple[Claim, ...]:
         path = f"/api/agents/{_part(fence.agent_id)}/claims{_fence_query(fence)}"

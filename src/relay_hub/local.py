@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 import msgspec
 
 from relay_core.hub_api import (
+    AnnotateRequest,
     AttemptRequest,
     Claim,
     ClaimRequest,
@@ -75,8 +76,13 @@ class LocalHub:
     async def annotate(
         self, delivery_id: DeliveryId, fence: Fence, annotations: Mapping[str, msgspec.Raw]
     ) -> None:
-        del fence  # as on the wire
-        await self._service.deliveries.annotate(delivery_id, annotations, self._caller)
+        request = AnnotateRequest(
+            annotations=dict(annotations),
+            agent_id=fence.agent_id,
+            instance_id=fence.instance_id,
+            epoch=fence.epoch,
+        )
+        await self._service.deliveries.annotate(delivery_id, request, self._caller)
 
     async def claims(self, fence: Fence) -> tuple[Claim, ...]:
         found = await self._service.claims.held_by(

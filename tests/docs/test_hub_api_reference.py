@@ -25,6 +25,7 @@ BODIES = {
     "POST /api/attempts/{attempt_id}/outcome": hub_api.Outcome,
     "POST /api/attempts/{attempt_id}/turn": hub_api.TurnReport,
     "POST /api/deliveries/{delivery_id}/verdict": hub_api.VerdictRequest,
+    "POST /api/deliveries/{delivery_id}/annotations": hub_api.AnnotateRequest,
 }
 
 

@@ -3,12 +3,23 @@
 import msgspec
 import pytest
 
-from hub_kit import Hub
+from hub_kit import Hub, agent_caller, as_body, served_hub
 from relay_core.errors import HubRefused, StaleEpoch
-from relay_core.hub_api import ReceiptFrame, Served, TurnReport, VerdictRequest
+from relay_core.hub_api import (
+    AnnotateRequest,
+    Fence,
+    ReceiptFrame,
+    RegisterRequest,
+    SendRequest,
+    Served,
+    TurnReport,
+    VerdictRequest,
+)
+from relay_core.hub_client import HubClient
 from relay_core.messages import AgentId, AttemptId, DeliveryId, DeliveryState, TurnStatus
 from relay_core.retry import MAX_ATTEMPTS
 from relay_hub.callers import USER
+from relay_hub.local import LocalHub
 
 A = AgentId("a")
 S = DeliveryState
@@ -247,12 +258,14 @@ async def test_what_is_being_injected_cannot_be_held(hub: Hub, sent):
     assert (error.status, error.code, error.delivery_ids) == (409, "illegal_transition", (1,))
 
 
+def annotate(hub: Hub, delivery_id: int, caller=USER, **fields: object):
+    request = as_body(AnnotateRequest, fields)
+    return hub.service.deliveries.annotate(DeliveryId(delivery_id), request, caller)
+
+
 async def test_annotations_come_with_the_offer(hub: Hub, sent):
-    annotate = hub.service.deliveries.annotate
-    await annotate(
-        DeliveryId(sent[0]), {"lang": msgspec.Raw(b'"fr"'), "n": msgspec.Raw(b"1")}, USER
-    )
-    await annotate(DeliveryId(sent[0]), {"n": msgspec.Raw(b"null")}, USER)
+    await annotate(hub, sent[0], annotations={"lang": "fr", "n": 1})
+    await annotate(hub, sent[0], annotations={"n": None})
 
     offers = await hub.offers("a")
     assert {key: bytes(value) for key, value in offers[0].annotations.items()} == {"lang": b'"fr"'}
@@ -260,13 +273,45 @@ async def test_annotations_come_with_the_offer(hub: Hub, sent):
 
 
 async def test_an_annotation_is_bounded(hub: Hub, sent):
-    large = msgspec.Raw(b'"' + b"x" * 17_000 + b'"')
-
-    error = await refused(hub.service.deliveries.annotate(DeliveryId(sent[0]), {"k": large}, USER))
-    missing = await refused(hub.service.deliveries.annotate(DeliveryId(99), {}, USER))
+    error = await refused(annotate(hub, sent[0], annotations={"k": "x" * 17_000}))
+    missing = await refused(annotate(hub, 99, annotations={}))
+    nameless = await refused(annotate(hub, sent[0], annotations={" ": 1}))
 
     assert error.code == "meta_too_large"
     assert missing.code == "unknown_delivery"
+    assert nameless.code == "bad_annotation"
+
+
+async def test_an_agent_annotates_with_its_newest_epoch_alone(hub: Hub, sent):
+    await hub.register("a")
+    own, by_a = agent_caller("a"), {"agentId": "a", "annotations": {"k": 1}}
+
+    stale = await refused(annotate(hub, sent[0], **by_a, epoch=1))
+    missing = await refused(annotate(hub, sent[0], **by_a))
+    tokens = await refused(annotate(hub, sent[0], own, annotations={"k": 1}))
+    foreign = await refused(annotate(hub, sent[0], agentId="b", annotations={}))
+    before = (await hub.offers("a"))[0].annotations
+    await annotate(hub, sent[0], own, **by_a, epoch=2)
+    after = (await hub.offers("a"))[0].annotations
+
+    codes = [each.code for each in (stale, missing, tokens, foreign)]
+    assert codes == ["stale_epoch", "epoch_required", "epoch_required", "foreign_agent"]
+    assert (before, list(after)) == ({}, ["k"])
+
+
+async def test_a_host_annotates_with_its_fence_with_and_without_a_wire(hub: Hub, sent, tmp_path):
+    async with served_hub(tmp_path) as served, HubClient(served.url, served.token) as client:
+        agent = await client.register(RegisterRequest(id=A))
+        other = await client.send(SendRequest(to="a", body="hello"))
+        for asked, delivery_id in (
+            (client, other.deliveries[0].id),
+            (LocalHub(hub.service), DeliveryId(sent[0])),
+        ):
+            fence = Fence(agent_id=A, epoch=agent.epoch)
+            await asked.annotate(delivery_id, fence, {"k": msgspec.Raw(b"[1]")})
+            with pytest.raises(StaleEpoch):
+                await asked.annotate(delivery_id, Fence(agent_id=A, epoch=9), {})
+            assert bytes((await asked.offers(fence))[0].annotations["k"]) == b"[1]"
 
 
 async def test_hosts_are_told_when_there_is_something_to_fetch(hub: Hub):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import msgspec
-
-from relay_core.hub_api import AttemptRequest, Outcome, TurnReport, VerdictRequest
+from relay_core.hub_api import AnnotateRequest, AttemptRequest, Outcome, TurnReport, VerdictRequest
 from relay_core.messages import AttemptId, DeliveryId
 from relay_hub.routes.call import Answer, Call, Route
 
@@ -34,8 +32,8 @@ async def verdict(call: Call) -> Answer:
 
 
 async def annotate(call: Call) -> Answer:
-    annotations = call.read(dict[str, msgspec.Raw])
-    await call.service.deliveries.annotate(_delivery(call), annotations, call.caller)
+    request = call.read(AnnotateRequest)
+    await call.service.deliveries.annotate(_delivery(call), request, call.caller)
     return Answer(body={})
 
 

@@ -6,6 +6,9 @@
 
 from __future__ import annotations
 
+import msgspec
+from msgspec.structs import replace
+
 from relay_core.delivery import (
     IN_DOUBT,
     WAITING,
@@ -20,7 +23,13 @@ from relay_core.delivery import (
     Skipped,
 )
 from relay_core.errors import HubRefused
-from relay_core.hub_api import AttemptRequest, Outcome, TurnReport, VerdictRequest
+from relay_core.hub_api import (
+    AnnotateRequest,
+    AttemptRequest,
+    Outcome,
+    TurnReport,
+    VerdictRequest,
+)
 from relay_core.messages import (
     AgentId,
     Attempt,
@@ -30,6 +39,7 @@ from relay_core.messages import (
     DeliveryState,
 )
 from relay_hub.callers import Caller
+from relay_hub.limits import Limits
 from relay_hub.service import checks, claims
 from relay_hub.service.changes import Changes, apply, tell_sender
 from relay_hub.store import Reads, Transaction
@@ -189,16 +199,7 @@ async def give_verdict(
 
     The agent itself does so with its epoch. A person may, without one.
     """
-    delivery = await tx.delivery(delivery_id)
-    if delivery is None or not caller.may_act_as(delivery.agent_id):
-        raise checks.refuse("unknown_delivery", f"there is no delivery {delivery_id}", status=404)
-    if verdict.agent_id not in (None, delivery.agent_id):
-        raise checks.refuse(
-            "foreign_agent", f"delivery {delivery_id} is not {verdict.agent_id}'s", status=403
-        )
-    agent = await tx.agent(delivery.agent_id)
-    needs_epoch = verdict.agent_id is not None or caller.agent_id is not None
-    checks.fence(agent, delivery.agent_id, verdict.instance_id, verdict.epoch, required=needs_epoch)
+    delivery = await _delivery(tx, delivery_id, verdict, caller)
     reason = checks.line("reason", verdict.reason)
     match verdict.state:
         case DeliveryState.HELD:
@@ -214,3 +215,49 @@ async def give_verdict(
         case other:
             raise checks.refuse("bad_verdict", f"{other} is not held, skipped or queued")
     return await apply(tx, delivery, event, changes)
+
+
+def check_annotations(request: AnnotateRequest, limits: Limits) -> AnnotateRequest:
+    """Check names and sizes of annotations; answers copies of its own."""
+    for key, value in request.annotations.items():
+        if checks.line("an annotation's name", key, most=128) is None:
+            raise checks.refuse("bad_annotation", "an annotation needs a name")
+        if len(bytes(value)) > limits.meta_bytes:
+            raise checks.refuse(
+                "meta_too_large", f"{key!a} is larger than {limits.meta_bytes} bytes"
+            )
+    copies = {key: msgspec.Raw(bytes(value)) for key, value in request.annotations.items()}
+    return replace(request, annotations=copies)
+
+
+async def annotate(
+    tx: Transaction,
+    delivery_id: DeliveryId,
+    request: AnnotateRequest,
+    caller: Caller,
+    changes: Changes,
+) -> None:
+    """Attach checked JSON to a delivery; an agent does so with its epoch, a person without."""
+    delivery = await _delivery(tx, delivery_id, request, caller)
+    for key, value in request.annotations.items():
+        await tx.annotate(delivery_id, key, value)
+    changes.has_mail(delivery)
+
+
+async def _delivery(
+    tx: Transaction,
+    delivery_id: DeliveryId,
+    actor: VerdictRequest | AnnotateRequest,
+    caller: Caller,
+) -> Delivery:
+    delivery = await tx.delivery(delivery_id)
+    if delivery is None or not caller.may_act_as(delivery.agent_id):
+        raise checks.refuse("unknown_delivery", f"there is no delivery {delivery_id}", status=404)
+    if actor.agent_id not in (None, delivery.agent_id):
+        raise checks.refuse(
+            "foreign_agent", f"delivery {delivery_id} is not {actor.agent_id}'s", status=403
+        )
+    agent = await tx.agent(delivery.agent_id)
+    needs_epoch = actor.agent_id is not None or caller.agent_id is not None
+    checks.fence(agent, delivery.agent_id, actor.instance_id, actor.epoch, required=needs_epoch)
+    return delivery

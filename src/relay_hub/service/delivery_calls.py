@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from types import NoneType
 
-import msgspec
-
 from relay_core.hub_api import (
+    AnnotateRequest,
     AttemptRequest,
     OfferList,
     Outcome,
@@ -102,29 +101,12 @@ class DeliveryCalls:
         )
 
     async def annotate(
-        self,
-        delivery_id: DeliveryId,
-        annotations: Mapping[str, msgspec.Raw],
-        caller: Caller,
+        self, delivery_id: DeliveryId, request: AnnotateRequest, caller: Caller
     ) -> None:
         """Attach JSON to a delivery, key by key; `null` takes a key away."""
-        for key, value in annotations.items():
-            if checks.line("an annotation's name", key, most=128) is None:
-                raise checks.refuse("bad_annotation", "an annotation needs a name")
-            if len(bytes(value)) > self._limits.meta_bytes:
-                raise checks.refuse(
-                    "meta_too_large", f"{key!a} is larger than {self._limits.meta_bytes} bytes"
-                )
-        copies = {key: msgspec.Raw(bytes(value)) for key, value in annotations.items()}
-
-        async def work(tx: Transaction, changes: Changes) -> None:
-            delivery = await tx.delivery(delivery_id)
-            if delivery is None or not caller.may_act_as(delivery.agent_id):
-                raise checks.refuse(
-                    "unknown_delivery", f"there is no delivery {delivery_id}", status=404
-                )
-            for key, value in copies.items():
-                await tx.annotate(delivery_id, key, value)
-            changes.has_mail(delivery)
-
-        await self._change(work, NoneType, caller)
+        checked = attempts.check_annotations(request, self._limits)
+        await self._change(
+            lambda tx, changes: attempts.annotate(tx, delivery_id, checked, caller, changes),
+            NoneType,
+            caller,
+        )
