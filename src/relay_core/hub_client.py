@@ -103,6 +103,7 @@ class HubClient:
     def __init__(self, url: str, token: str, *, timeout_s: float = CALL_TIMEOUT_S) -> None:
         self.url = check_url(url)
         self._token = token
+        self._sure = False
         self._http = httpx.AsyncClient(
             timeout=timeout_s,
             trust_env=False,
@@ -123,11 +124,13 @@ class HubClient:
     async def authenticate(self) -> None:
         """Make sure that whoever listens there knows this token, without showing it.
 
-        Call it before anything else. Raises HubUnreachable, or HubRefused 401 `not_the_hub` for
-        anything else that answers. Over https the certificate says who it is.
+        Done before the first call, before each stream, and again whenever the hub was gone. Raises
+        HubUnreachable, or HubRefused 401 `not_the_hub` for anything else that answers. Over https
+        the certificate says who it is.
         """
         parts = urlsplit(self.url)
         if parts.scheme == "https":
+            self._sure = True
             return
         challenge = secrets.token_hex(CHALLENGE_BYTES)
         key = token_key(token_hash(self._token))
@@ -144,6 +147,7 @@ class HubClient:
                 fix="name the right hub with --url or AGENT_RELAY_URL, "
                 "or its token with AGENT_RELAY_TOKEN",
             )
+        self._sure = True
 
     # What a sidecar asks -------------------------------------------------------------------------
 
@@ -206,6 +210,7 @@ class HubClient:
 
     async def open_stream(self) -> SocketStream:
         """Open the push connection."""
+        await self.authenticate()
         url = "ws" + self.url.removeprefix("http") + "/api/stream"
         try:
             socket = await connect(
@@ -281,6 +286,8 @@ class HubClient:
         *,
         headers: Mapping[str, str] | None = None,
     ) -> T:
+        if not self._sure:
+            await self.authenticate()
         content = None if body is None else msgspec.json.encode(body)
         sent = {"Authorization": f"Bearer {self._token}", **(headers or {})}
         if content is not None:
@@ -308,6 +315,7 @@ class HubClient:
         try:
             return await self._http.request(method, url, content=content, headers=headers)
         except httpx.TransportError as error:
+            self._sure = False
             raise HubUnreachable(f"no hub answers at {self.url}", fix="agent-relay up") from error
 
 
@@ -328,7 +336,7 @@ class SocketStream:
         decoder = msgspec.json.Decoder(StreamFrame)
         with contextlib.suppress(WebSocketException):
             async for text in self._socket:
-                with contextlib.suppress(msgspec.ValidationError):
+                with contextlib.suppress(msgspec.DecodeError):
                     yield decoder.decode(text)
 
     async def close(self) -> None:
