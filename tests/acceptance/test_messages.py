@@ -251,6 +251,22 @@ def test_an_echo_agent_gets_a_message_and_answers(relay: Relay):
     assert "choose_delivery" in relay("show", str(sent["id"]), "--why").worked().out
 
 
+def test_why_there_is_no_decision_to_show_is_said(relay: Relay):
+    relay.write_config('[plugin."relay.echo"]\nagents = ["echo"]\n')
+    url = relay.up()["url"]
+    until("the echo agent", lambda: "echo" in [one["label"] for one in _agents(relay)])
+    relay.register("elsewhere", url)
+    away = relay("send", "elsewhere", "hello", "--json").worked().json
+    sent = relay("send", "echo", "hello", "--wait", "30", "--json").worked().json
+    relay("down").worked()
+    relay.up()
+    until("the echo agent again", lambda: relay("status", "--json").json["sessions"])
+
+    assert relay("show", str(sent["id"]), "--why", "--json").worked().json["decisions"] == []
+    assert "has started since" in relay("show", str(sent["id"]), "--why").worked().out
+    assert "does not serve elsewhere" in relay("show", str(away["id"]), "--why").worked().out
+
+
 def test_the_plugins_are_listed_with_and_without_a_host(relay: Relay):
     alone = relay("plugins", "--json").worked().json
     relay.up()

@@ -10,10 +10,10 @@ from relay_cli.connection import ask_host, open_hub
 from relay_cli.options import json_option, message_number, url_option
 from relay_cli.output import Output
 from relay_cli.patience import finish
-from relay_cli.view import NOTHING, ago
-from relay_core.host_api import DecisionList, DecisionsRequest
+from relay_cli.view import NOTHING, ago, words
+from relay_core.host_api import DecisionList, DecisionsRequest, HostStatus
 from relay_core.hub_api import MessageView
-from relay_core.messages import Delivery, MessageId
+from relay_core.messages import AgentId, Delivery, DeliveryState, MessageId, Struct
 from relay_core.plans import Decision
 
 
@@ -37,29 +37,37 @@ class ExplainedMessage(MessageView):
 @json_option
 def command(message_id: int, why: bool, output: Output, url: str | None) -> None:
     """Show one message."""
-    view, decisions = finish(_look(message_id, url, why=why), output, "asking the hub")
+    view, answer = finish(_look(message_id, url, why=why), output, "asking the hub")
     if why:
         fields = {name: getattr(view, name) for name in view.__struct_fields__}
-        output.show_object(ExplainedMessage(**fields, decisions=decisions))
+        output.show_object(ExplainedMessage(**fields, decisions=answer.decisions))
     else:
         output.show_object(view)
     if not output.as_json:
         _print_message(view, output)
         if why:
-            _print_decisions(decisions, output)
+            _print_decisions(view, answer, output)
 
 
-async def _look(
-    message_id: int, url: str | None, *, why: bool
-) -> tuple[MessageView, tuple[Decision, ...]]:
+class _HostsAnswer(Struct):
+    """What the host of this machine has decided; which agents it serves, where that is nothing."""
+
+    decisions: tuple[Decision, ...] = ()
+    served: frozenset[AgentId] = frozenset()
+
+
+async def _look(message_id: int, url: str | None, *, why: bool) -> tuple[MessageView, _HostsAnswer]:
     async with open_hub(url) as hub:
         view = await hub.message(message_id)
     if not why:
-        return view, ()
-    rows = await ask_host(
-        "decisions", DecisionsRequest(message_id=MessageId(message_id)), DecisionList
-    )
-    return view, rows.decisions
+        return view, _HostsAnswer()
+    request = DecisionsRequest(message_id=MessageId(message_id))
+    decisions = (await ask_host("decisions", request, DecisionList)).decisions
+    if decisions:
+        return view, _HostsAnswer(decisions=decisions)
+    status = await ask_host("status", None, HostStatus)
+    served = frozenset(session.agent_id for session in status.sessions)
+    return view, _HostsAnswer(served=served)
 
 
 def _print_message(view: MessageView, output: Output) -> None:
@@ -105,13 +113,29 @@ def _delivery_cells(delivery: Delivery) -> tuple[str, ...]:
     )
 
 
-def _print_decisions(decisions: tuple[Decision, ...], output: Output) -> None:
+def _print_decisions(view: MessageView, answer: _HostsAnswer, output: Output) -> None:
     output.line()
     output.table(
         ("", "HOOK", "PLUGIN", "ANSWER"),
         [
             ("*" if row.chosen else "", row.hook, row.plugin, bytes(row.answer).decode())
-            for row in decisions
+            for row in answer.decisions
         ],
-        empty="the running host has not decided anything about this message",
+        empty=_why_nothing(view, answer.served),
+    )
+
+
+def _why_nothing(view: MessageView, served: frozenset[AgentId]) -> str:
+    """Say why the host has no decision to show."""
+    if not view.deliveries:
+        return "no decisions: there was no recipient to decide for"
+    ours = [delivery for delivery in view.deliveries if delivery.agent_id in served]
+    if not ours:
+        names = words(delivery.agent_id for delivery in view.deliveries)
+        return f"no decisions: the host on this machine does not serve {names}"
+    if any(delivery.state is DeliveryState.QUEUED for delivery in ours):
+        return "no decisions yet: it still waits for its turn"
+    return (
+        "no decisions left: the host keeps them in memory, and it has started since then, "
+        "or newer messages took their place"
     )
