@@ -18,6 +18,7 @@ from relay_core.user_files import make_private_folder
 
 STOP_LIMIT_S = 30.0
 START_LIMIT_S = 60.0
+DETACHED_LOG_BYTES = 1_000_000
 COMPLAINT = "agent-relay: "
 POLL_S = 0.05
 TOLD_AFTER_S = 1.0
@@ -69,6 +70,7 @@ async def start_detached(log: Path, port: int | None, output: Output) -> Running
     Raises Failed with the line that it printed when it ends instead.
     """
     make_private_folder(log.parent)
+    _set_aside_when_long(log)
     process, began_at = _spawn(log, port)
     began = time.monotonic()
     while process.poll() is None:
@@ -90,6 +92,12 @@ async def start_detached(log: Path, port: int | None, output: Output) -> Running
     if process.returncode == 0 and running is not None:
         return running  # two started at once, and this one gave way to the other
     raise _ended(log, began_at, process.returncode)
+
+
+def _set_aside_when_long(log: Path) -> None:
+    """Begin the log anew when it is long; the last one is kept beside it."""
+    if log.is_file() and log.stat().st_size > DETACHED_LOG_BYTES:
+        log.replace(log.with_name(f"{log.name}.1"))
 
 
 def _spawn(log: Path, port: int | None) -> tuple[subprocess.Popen[bytes], int]:

@@ -11,6 +11,9 @@ from pathlib import Path
 from relay_cli.terminal import safe_line
 from relay_core.user_files import make_private_folder
 
+DETACHED_LOG = "up.log"
+"""What a detached `up` prints, beside the log file; see `start_detached`."""
+
 LOG_BYTES = 2_000_000
 LOGS_KEPT = 3
 NOISY = ("httpx", "httpcore", "websockets", "uvicorn", "asyncio")
@@ -35,15 +38,28 @@ class _PrivateFile(RotatingFileHandler):
 
 
 def write_logs(file: Path) -> None:
-    """Send everything from INFO up to `file`, and from WARNING up to standard error."""
+    """Send everything from INFO up to `file`, and from WARNING up to standard error.
+
+    Not to a standard error that is the detached log: nobody reads along there, and it is never
+    rotated while the host runs.
+    """
     make_private_folder(file.parent)
     full = _PrivateFile(file, maxBytes=LOG_BYTES, backupCount=LOGS_KEPT, encoding="utf-8")
     full.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    brief = logging.StreamHandler(sys.stderr)
-    brief.setLevel(logging.WARNING)
-    brief.setFormatter(_OneLine())
     root = logging.getLogger()
     root.setLevel(logging.INFO)
-    root.handlers = [full, brief]
+    root.handlers = [full]
+    if not _is_standard_error(file.with_name(DETACHED_LOG)):
+        brief = logging.StreamHandler(sys.stderr)
+        brief.setLevel(logging.WARNING)
+        brief.setFormatter(_OneLine())
+        root.addHandler(brief)
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _is_standard_error(file: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(sys.stderr.fileno()), file.stat())
+    except (OSError, ValueError):  # no such file, or no descriptor behind standard error
+        return False

@@ -33,6 +33,35 @@ def test_up_in_the_background_serves_until_down(relay: Relay):
     assert not Path(report["controlSocket"]).exists()
 
 
+def test_what_a_detached_up_prints_stays_short(relay: Relay):
+    log = relay.data / "logs" / "up.log"
+    log.parent.mkdir(parents=True)
+    log.write_bytes(b"an old line\n" * 100_000)
+
+    report = relay("up", "--port", "0", "--detach", "--json").worked().json
+
+    assert report["log"] == str(log)
+    assert log.stat().st_size < 1_000
+    assert log.with_name("up.log.1").stat().st_size == 1_200_000
+
+
+@pytest.mark.parametrize(("stderr", "mirrored"), [("up.log", []), ("journal", ["gone"])])
+def test_a_warning_is_mirrored_to_standard_error_but_not_to_the_detached_log(
+    tmp_path: Path, stderr: str, mirrored: list[str]
+):
+    code = (
+        "import logging, pathlib, sys; from relay_cli.logs import write_logs;"
+        "write_logs(pathlib.Path(sys.argv[1])); logging.warning('the hub is gone')"
+    )
+    with (tmp_path / stderr).open("wb") as stream:
+        subprocess.run(
+            [sys.executable, "-c", code, tmp_path / "host.log"], stderr=stream, check=True
+        )
+
+    assert "the hub is gone" in (tmp_path / "host.log").read_text()
+    assert (tmp_path / stderr).read_text().split()[-1:] == mirrored
+
+
 def test_down_where_nothing_runs_is_no_error(relay: Relay):
     assert relay("down", "--json").worked().json == {"stopped": False, "pid": None}
     assert relay("down").worked().out == "no host was running\n"

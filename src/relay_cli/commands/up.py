@@ -10,6 +10,7 @@ import click
 
 from relay_cli.connection import Here, look_around
 from relay_cli.lifecycle import POLL_S, Running, find_running, start_detached, stop_running
+from relay_cli.logs import DETACHED_LOG
 from relay_cli.options import json_option, port_number
 from relay_cli.output import Output
 from relay_core.discovery import PluginState
@@ -75,17 +76,9 @@ def command(port: int | None, detach: bool, output: Output) -> None:
 
 def _start(here: Here, port: int | None, output: Output, *, detach: bool) -> None:
     if detach:
-        log = here.places.logs / "up.log"
+        log = here.places.logs / DETACHED_LOG
         running = asyncio.run(start_detached(log, port, output))
-        output.show_object(
-            UpReport(
-                url=running.hub_url,
-                pid=running.pid,
-                version=running.version,
-                control_socket=str(here.places.control_socket),
-                log=str(log),
-            )
-        )
+        output.show_object(_report(running, here, log=str(log)))
         output.line(f"serving on {running.hub_url} (pid {running.pid}, log {log})")
         _warn_root(output)
         return
@@ -120,16 +113,21 @@ def _is_taken(error: RelayError) -> bool:
 
 
 def _show_running(running: Running, here: Here, output: Output) -> None:
-    output.show_object(
-        UpReport(
-            url=running.hub_url,
-            pid=running.pid,
-            version=running.version,
-            control_socket=str(here.places.control_socket),
-            already=True,
-        )
-    )
+    output.show_object(_report(running, here, already=True))
     output.line(f"already running: serving on {running.hub_url} (pid {running.pid})")
+
+
+def _report(
+    running: Running, here: Here, *, already: bool = False, log: str | None = None
+) -> UpReport:
+    return UpReport(
+        url=running.hub_url,
+        pid=running.pid,
+        version=running.version,
+        control_socket=str(here.places.control_socket),
+        already=already,
+        log=log,
+    )
 
 
 def _serve(here: Here, port: int | None, output: Output) -> None:
