@@ -95,7 +95,7 @@ class Guard:
 
     def _check_head(self, scope: Scope, headers: Headers) -> None:
         size = sum(len(name) + len(value) for name, value in headers)
-        if size > self._limits.header_bytes or len(headers) > self._limits.json_keys:
+        if size > self._limits.header_bytes or len(headers) > self._limits.headers:
             raise _refused(431, "head_too_large", "the headers are too large")
         target = len(scope.get("raw_path") or b"") + len(scope["query_string"])
         if target > self._limits.target_bytes:

@@ -41,6 +41,7 @@ class Limits(Struct):
     stream_buffer_bytes: int = MIB
     streams: int = 2_048
     header_bytes: int = 16 * KIB
+    headers: int = 100
     target_bytes: int = 2 * KIB
     json_depth: int = 16
     json_keys: int = 256

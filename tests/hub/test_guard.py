@@ -392,6 +392,16 @@ async def test_a_header_without_end_is_refused(hub: Served):
     await refuses(hub, data, 431, "head_too_large")
 
 
+async def test_how_many_headers_there_may_be_is_a_limit_of_its_own(tmp_path):
+    async with served_hub(tmp_path, Limits(json_keys=2, headers=4)) as hub:
+        headers = [*good(hub), ("X-A", "1")]
+        as_many = await ask(hub, request("GET", "/api/agents", headers))
+        one_more = await ask(hub, request("GET", "/api/agents", [*headers, ("X-B", "1")]))
+
+    assert as_many.status == 200
+    assert (one_more.status, _code(one_more)) == (431, "head_too_large")
+
+
 async def test_slow_headers_and_slow_bodies_are_given_up(tmp_path):
     limits = Limits(header_timeout_ms=50, body_timeout_ms=50)
     async with served_hub(tmp_path, limits) as hub:
