@@ -2,6 +2,8 @@
 
 # Rule 1: a frame is a hint or a notice; nothing depends on its arrival. What was missed is fetched.
 # Rule 2: nothing here waits: a sink takes a frame or drops its connection.
+# Rule 3: the loop's thread changes; the store's writer thread asks `serves` meanwhile. So what that
+#         reads is replaced as a whole and never changed, and who stays served is never missing.
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ class Streams:
 
     def __init__(self) -> None:
         self._open: set[Subscription] = set()
-        self._serving: dict[AgentId, list[Subscription]] = {}
+        self._users = 0
+        self._serving: dict[AgentId, tuple[Subscription, ...]] = {}
         self.frames = 0
 
     def __len__(self) -> int:
@@ -39,29 +42,32 @@ class Streams:
         """Add a connection; the user's hears of the operator's messages at once."""
         subscription = Subscription(caller, sink)
         self._open.add(subscription)
+        self._users += _is_users(subscription)
         return subscription
 
     def close(self, subscription: Subscription) -> None:
         """Remove a connection; doing it twice is harmless."""
-        self._open.discard(subscription)
+        if subscription in self._open:
+            self._open.discard(subscription)
+            self._users -= _is_users(subscription)
         self.serve(subscription, ())
 
     def serve(self, subscription: Subscription, agents: Iterable[Served]) -> None:
         """Say whom a connection serves from now on; replaces the former list."""
-        for agent_id in subscription.epochs:
-            others = [each for each in self._serving[agent_id] if each is not subscription]
+        former, subscription.epochs = subscription.epochs, {each.id: each.epoch for each in agents}
+        for agent_id in subscription.epochs.keys() - former.keys():
+            self._serving[agent_id] = (*self._serving.get(agent_id, ()), subscription)
+        for agent_id in former.keys() - subscription.epochs.keys():
+            others = tuple(each for each in self._serving[agent_id] if each is not subscription)
             if others:
                 self._serving[agent_id] = others
             else:
                 del self._serving[agent_id]
-        subscription.epochs = {each.id: each.epoch for each in agents}
-        for agent_id in subscription.epochs:
-            self._serving.setdefault(agent_id, []).append(subscription)
 
     def serves(self, agent_id: AgentId, epoch: int) -> bool:
-        """Tell whether some connection serves this agent in this epoch."""
+        """Tell whether some connection serves this agent in this epoch; any thread may ask."""
         if agent_id == OPERATOR:
-            return any(each.caller.agent_id is None for each in self._open)
+            return self._users > 0
         return any(each.epochs.get(agent_id) == epoch for each in self._serving.get(agent_id, ()))
 
     def mail(self, agent_id: AgentId, up_to: int) -> None:
@@ -83,7 +89,7 @@ class Streams:
     def fence(self, agent_id: AgentId, epoch: int) -> None:
         """Tell whoever served an agent before that `epoch` is the one that counts."""
         frame = FencedFrame(agent_id=agent_id, epoch=epoch)
-        for subscription in list(self._serving.get(agent_id, ())):
+        for subscription in self._serving.get(agent_id, ()):
             if subscription.epochs[agent_id] != epoch:
                 kept = [
                     Served(id=each, instance_id="", epoch=number)
@@ -95,10 +101,14 @@ class Streams:
 
     def _listeners(self, agent_id: AgentId) -> tuple[Subscription, ...]:
         if agent_id == OPERATOR:
-            return tuple(each for each in self._open if each.caller.agent_id is None)
-        return tuple(self._serving.get(agent_id, ()))
+            return tuple(each for each in self._open if _is_users(each))
+        return self._serving.get(agent_id, ())
 
     def _send(self, to: Iterable[Subscription], frame: StreamFrame) -> None:
         for subscription in to:
             self.frames += 1
             subscription.sink(frame)
+
+
+def _is_users(subscription: Subscription) -> bool:
+    return subscription.caller.agent_id is None
