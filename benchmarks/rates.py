@@ -47,8 +47,9 @@ async def _loaded(stage: Stage, *, durable: bool) -> Round:
     name = "durable" if durable else "not durable"
     async with hub(stage, name, durable=durable) as running:
         await register(running, CONNECTIONS)
-        async with client(stage, running, CONNECTIONS, stage.size.warm_s / 4) as warming:
-            await warming.says(Rate)
+        if stage.size.warm_s:
+            async with client(stage, running, CONNECTIONS, stage.size.warm_s) as warming:
+                await warming.says(Rate)
         before = running.cpu_s()
         async with client(stage, running, CONNECTIONS, stage.size.seconds) as loading:
             rate = await loading.says(Rate)

@@ -33,7 +33,7 @@ FULL = Size(
     messages=60,
     gap_s=0.005,
     seconds=2.0,
-    warm_s=1.0,
+    warm_s=0.25,
     decisions=3_000,
     pairs=8,
     pollers=10,
@@ -46,12 +46,12 @@ QUICK = Size(
     messages=10,
     gap_s=0.005,
     seconds=0.2,
-    warm_s=0.1,
+    warm_s=0.0,
     decisions=100,
     pairs=2,
     pollers=2,
-    poll_s=0.2,
-    polled_for_s=1.0,
+    poll_s=0.1,
+    polled_for_s=0.6,
 )
 
 
