@@ -264,7 +264,7 @@ class Host:
             finally:
                 await self._drop_stream()
             failures += 1
-            delay = retry.delay_ms(failures, self._random.random(), first_ms=50, most_ms=5_000)
+            delay = retry.reconnect_ms(failures, self._random.random())
             await self._clock.sleep(delay / 1000)
 
     async def _drop_stream(self) -> None:
@@ -318,7 +318,7 @@ class Host:
             else:
                 return
             failures += 1
-            delay = retry.delay_ms(failures, self._random.random(), first_ms=100, most_ms=5_000)
+            delay = retry.reconnect_ms(failures, self._random.random())
             await self._clock.sleep(delay / 1000)
 
     async def _attach(self, adapter: Adapter, request: msgspec.Raw) -> msgspec.Raw:

@@ -11,6 +11,20 @@ FIRST_MS = 1_000
 CEILING_MS = 5 * 60_000
 
 
+RECONNECT_FIRST_MS = 50
+RECONNECT_CEILING_MS = 2_000
+
+
+def reconnect_ms(failures: int, jitter: float) -> int:
+    """How long to wait before asking a hub on this machine again that gave no answer.
+
+    Full jitter up to a ceiling that doubles with each failure; never above two seconds, because a hub
+    that restarts is back within one.
+    """
+    ceiling = min(RECONNECT_CEILING_MS, RECONNECT_FIRST_MS * 2 ** min(failures, 16))
+    return RECONNECT_FIRST_MS + int(jitter * (ceiling - RECONNECT_FIRST_MS))
+
+
 def delay_ms(
     failures: int, jitter: float, *, first_ms: int = FIRST_MS, most_ms: int = CEILING_MS
 ) -> int:

@@ -193,7 +193,7 @@ class Seat:
 
     def backoff_ms(self, failures: int) -> int:
         """How long to wait before asking again; spread, so that many hosts do not come at once."""
-        return retry.delay_ms(failures, self.random.random(), first_ms=50, most_ms=5_000)
+        return retry.reconnect_ms(failures, self.random.random())
 
     async def persist(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Ask until the hub answers: what is known must not be lost because it restarts.

@@ -5,23 +5,33 @@ import asyncio
 import msgspec
 import pytest
 
-from host_bench import KEY, Bench, running
+from host_bench import KEY, PATIENCE_S, Bench, running
 from relay_core import (
+    Attempt,
     DeliveryState,
     HandedOver,
+    HubRefused,
     HubUnreachable,
     Injection,
     InjectionRefused,
     Message,
+    SendRequest,
     Session,
     SessionMoved,
     SettingsError,
+    StaleEpoch,
     Verdict,
     hookimpl,
 )
 from relay_core.clock import SystemClock, SystemRandom
-from relay_core.hub_api import RegisterRequest, VerdictRequest
-from relay_core.messages import AgentId, DeliveryId
+from relay_core.hub_api import (
+    AttemptRequest,
+    Claim,
+    ClaimRequest,
+    RegisterRequest,
+    VerdictRequest,
+)
+from relay_core.messages import AgentId, DeliveryId, MessageId
 from relay_core.testing import MemoryAgent
 
 
@@ -180,3 +190,95 @@ async def test_urgent_mail_that_is_there_when_a_look_begins_interrupts_it(bench:
 
     assert (shown.count("no hurry"), shown.count("stop that")) == (1, 1)
     assert shown.index("no hurry") < shown.index("stop that")
+
+
+@pytest.mark.parametrize("code", ["attempt_open", "not_waiting", "stale_claim", "agent_busy"])
+async def test_a_409_that_is_not_about_the_epoch_stops_nobody(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, code: str
+):
+    refused = 0
+    record = bench.hub.record_attempt
+
+    async def refuse_the_first(request: AttemptRequest) -> Attempt:
+        nonlocal refused
+        refused += 1
+        if refused == 1:
+            raise HubRefused(409, code, "not now", delivery_ids=request.delivery_ids)
+        return await record(request)
+
+    monkeypatch.setattr(bench.hub, "record_attempt", refuse_the_first)
+    async with running(bench.host()):
+        agent = await bench.attach()
+        await bench.becomes(await bench.send(agent), DeliveryState.DELIVERED)
+        (session,) = await bench.sessions()
+
+    assert session.connection == "connected"
+    assert refused == 2
+
+
+async def test_a_409_about_the_epoch_stops_the_sidecar_for_good(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+):
+    async def fence(_: AttemptRequest) -> Attempt:
+        raise StaleEpoch("another instance registered")
+
+    monkeypatch.setattr(bench.hub, "record_attempt", fence)
+    async with running(bench.host()):
+        agent = await bench.attach()
+        message = await bench.send(agent)
+        async with asyncio.timeout(PATIENCE_S):
+            while (await bench.sessions())[0].connection != "fenced":
+                await asyncio.sleep(0.01)
+
+    assert (await bench.row(message)).state is DeliveryState.QUEUED
+
+
+async def test_one_lost_claim_drops_one_message_and_not_the_batch(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+):
+    claim = bench.hub.claim
+    rival = await bench.hub.register(RegisterRequest(id=AgentId("rival"), instance_id="r"))
+
+    async def be_late(message_id: MessageId, request: ClaimRequest) -> Claim:
+        first = ClaimRequest(agent_id=rival.id, instance_id="r", epoch=rival.epoch)
+        await claim(message_id, first)
+        return await claim(message_id, request)
+
+    monkeypatch.setattr(bench.hub, "claim", be_late)
+    async with running(bench.host()):
+        agent = await bench.attach()
+        bench.agent.type(KEY, "the user's own words")
+        bench.agent.run_a_tool(KEY)
+        first = await bench.send(agent, "first,")
+        work = await bench.hub.send(SendRequest(to="broadcast", body="work", claimable=True))
+        last = await bench.send(agent, "last.")
+        bench.agent.in_a_tool.clear()
+        for message in (first, last):
+            await bench.becomes(message, DeliveryState.DELIVERED)
+        rows = {row.agent_id: row for row in await bench.rows(work.id)}
+        shown = "".join(item.text for item in bench.agent.threads[KEY].history)
+
+    assert (rows[agent].state, rows[agent].reason) == (DeliveryState.SKIPPED, "claimed_by_other")
+    assert (shown.count("first,"), shown.count("last."), shown.count("work")) == (1, 1, 0)
+
+
+async def test_a_claim_is_kept_over_a_restart_of_the_host(bench: Bench):
+    async with running(bench.host()):
+        agent = await bench.attach()
+        work = await bench.hub.send(SendRequest(to=agent, body="work", claimable=True))
+        await bench.becomes(work.id, DeliveryState.DELIVERED)
+    renewed: list[MessageId] = []
+    renew = bench.hub.renew
+
+    async def watch(message_id: MessageId, request: ClaimRequest) -> Claim:
+        renewed.append(message_id)
+        return await renew(message_id, request)
+
+    bench.hub.renew = watch  # type: ignore[method-assign]
+    async with running(bench.host(renew_ms=100)):
+        await bench.attach()
+        async with asyncio.timeout(PATIENCE_S):
+            while not renewed:
+                await asyncio.sleep(0.01)
+
+    assert renewed[0] == work.id

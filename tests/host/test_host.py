@@ -239,4 +239,5 @@ async def test_a_slow_observer_does_not_delay_a_delivery(bench: Bench):
         slow.go.set()
 
     assert seen_before == []
-    assert slow.seen[:3] == ["Registered", "Arrived", "Delivered"]
+    assert slow.seen[:2] == ["Registered", "Arrived"]
+    assert "Delivered" in slow.seen

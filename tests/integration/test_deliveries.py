@@ -189,6 +189,17 @@ async def test_mail_survives_a_restart_of_the_hub(rig: Rig):
     assert "\n".join(await rig.texts()).count("kept on disk") == 1
 
 
+async def test_mail_sent_while_the_hub_restarts_under_a_running_host_arrives_once(rig: Rig):
+    rig.hub.kill()
+    rig.hub.start()
+    await rig.until(rig.hub_answers, "the hub is back", rig.hub)
+    message = await rig.send("right after the restart")
+
+    await rig.becomes(message, "delivered")
+
+    assert "\n".join(await rig.texts()).count("right after the restart") == 1
+
+
 async def test_the_end_of_the_turn_is_a_fact_of_its_own(rig: Rig):
     rig.model.enqueue(Say("north is up"))
     message = await rig.send("which way is north?")
