@@ -18,7 +18,7 @@ RECONNECT_CEILING_MS = 2_000
 def reconnect_ms(failures: int, jitter: float) -> int:
     """How long to wait before asking a hub on this machine again that gave no answer.
 
-    Full jitter up to a ceiling that doubles with each failure; never above two seconds, because a hub
+    Full jitter up to a ceiling that doubles with each failure; never above two seconds, as a hub
     that restarts is back within one.
     """
     ceiling = min(RECONNECT_CEILING_MS, RECONNECT_FIRST_MS * 2 ** min(failures, 16))
