@@ -7,6 +7,7 @@ damaged · 5 not proved or timed out · 130 interrupted.
 from __future__ import annotations
 
 import enum
+from typing import cast
 
 from relay_core.errors import HubRefused, HubUnreachable, RelayError, SettingsError, WireError
 from relay_core.messages import Struct
@@ -124,9 +125,16 @@ def problem_of(error: RelayError) -> Problem:
 
 def alone(error: Exception) -> Exception:
     """Take the one error out of a task group's wrapping; a group of several stays as it is."""
-    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
+    parts = parts_of(error)
+    return parts[0] if len(parts) == 1 else error
+
+
+def parts_of(error: Exception) -> tuple[Exception, ...]:
+    """List the errors of a group, of groups inside it too; of no group, the error itself."""
+    if not isinstance(error, ExceptionGroup):
+        return (error,)
+    group = cast("ExceptionGroup[Exception]", error)
+    return tuple(part for each in group.exceptions for part in parts_of(each))
 
 
 def _as_advice(fix: str) -> str:

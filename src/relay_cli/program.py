@@ -19,6 +19,7 @@ from relay_cli.problems import (
     Problem,
     Usage,
     alone,
+    parts_of,
     problem_of,
 )
 from relay_cli.version import version
@@ -186,16 +187,10 @@ def _unexpected(error: Exception) -> Problem:
     else:
         report = ErrorReport(
             code="unexpected",
-            detail=f"unexpected {' and '.join(map(_named, _parts(error)))}",
+            detail=f"unexpected {' and '.join(map(_named, parts_of(error)))}",
             fix=f"set {DEBUG_VARIABLE}=1 and run it again to see where",
         )
     return Problem(error=report, exit_code=ExitCode.FAILED)
-
-
-def _parts(error: Exception) -> tuple[Exception, ...]:
-    if not isinstance(error, ExceptionGroup):
-        return (error,)
-    return tuple(part for inner in error.exceptions for part in _parts(inner))
 
 
 def _named(error: Exception) -> str:

@@ -73,7 +73,7 @@ def run(
             runner.run(_serve(here, environ, port, announce))
     except ExceptionGroup as group:
         cause = alone(group)
-        if cause is group:
+        if isinstance(cause, ExceptionGroup):
             raise
         raise cause from group
 
