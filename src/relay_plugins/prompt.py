@@ -117,7 +117,7 @@ def _claim(message: Message) -> str | None:
 def _footer(messages: Sequence[Message], session: Session) -> str:
     lines = [_how_to_answer(messages, session)]
     if any(message.claimable for message in messages):
-        lines.append("The claimable work is yours alone until it is done or this session ends: do it, or say no.")
+        lines.append("The claimable work is yours alone until it is done: do it, or say no.")
     lines.append("Thanks and bare confirmations need no answer.")
     return "\n".join(lines)
 
