@@ -18,16 +18,11 @@ class Batch(Struct):
     """The deliveries that may go together now, oldest first, and when to look again.
 
     `wake_at_ms` is when the earliest retry among the blocked ones may start; None when nothing but
-    an event can change the answer. `retrying` tells that something waits for a retry.
+    an event can change the answer.
     """
 
     offers: tuple[Offer, ...] = ()
     wake_at_ms: int | None = None
-
-    @property
-    def retrying(self) -> bool:
-        """Whether something waits for the time of its next attempt."""
-        return self.wake_at_ms is not None
 
 
 def next_batch(offers: Sequence[Offer], now_ms: int, *, most: int = 1_000) -> Batch:

@@ -42,6 +42,7 @@ from relay_core.ports import (
     SessionClosed,
     SessionEvent,
     SessionSeen,
+    Spawner,
 )
 from relay_core.registrar import NO_TABLE, Contributions, Power, Registrar
 from relay_core.seat import Seams, SidecarSettings
@@ -95,7 +96,9 @@ class Host:
         clock: Clock,
         random: Random,
         failpoint: Failpoints,
+        spawn: Spawner = asyncio.create_task,
     ) -> None:
+        self._spawn = spawn
         self._settings = settings
         self._places = places
         self._environ = environ
@@ -198,7 +201,7 @@ class Host:
         sidecar = Sidecar(seen, seams, self._settings.sidecar, changed=self._serve_again.set)
         self._sidecars[place] = sidecar
         name = f"sidecar {sidecar.agent_id}"
-        self._running[place] = asyncio.create_task(self._run(sidecar), name=name)
+        self._running[place] = self._spawn(self._run(sidecar), name=name)
         async with self._sessions_changed:
             self._sessions_changed.notify_all()
 

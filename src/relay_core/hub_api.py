@@ -21,12 +21,9 @@ from relay_core.messages import (
     Struct,
     TurnStatus,
 )
-from relay_core.sessions import Agent
-
-API_VERSION = 1
 
 USER_HEADER = "X-Agent-Relay-Token"
-"""The seed's header; `Authorization: Bearer` works as well."""
+"""The header that agents may use instead of `Authorization: Bearer`."""
 
 
 class Fence(Struct):
@@ -92,13 +89,6 @@ class AgentPatch(Struct):
 
     label: str | None = None
     tags: tuple[str, ...] | None = None
-
-
-class AgentList(Struct):
-    """GET /api/agents?page=1 style answer used by our own client; the bare route answers an
-    array."""
-
-    agents: tuple[Agent, ...]
 
 
 class SendRequest(Struct):

@@ -27,7 +27,6 @@ from relay_core.hub_api import (
     MessageView,
     OfferList,
     Outcome,
-    ReadyRequest,
     RegisterRequest,
     SendRequest,
     SendResponse,
@@ -160,10 +159,6 @@ class HubClient:
     async def set_status(self, fence: Fence, status: str) -> None:
         body = StatusRequest(status=status, instance_id=fence.instance_id, epoch=fence.epoch)
         await self._tell("PATCH", f"/api/agents/{_part(fence.agent_id)}/status", body)
-
-    async def set_ready(self, fence: Fence, ready: bool) -> None:  # noqa: FBT001 - as on the wire
-        body = ReadyRequest(ready=ready, instance_id=fence.instance_id, epoch=fence.epoch)
-        await self._tell("PATCH", f"/api/agents/{_part(fence.agent_id)}/ready", body)
 
     async def offers(self, fence: Fence) -> tuple[Offer, ...]:
         path = f"/api/agents/{_part(fence.agent_id)}/deliveries"

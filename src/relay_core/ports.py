@@ -6,6 +6,7 @@ when these are passed in; in production `relay_core.host` passes the real ones.
 
 from __future__ import annotations
 
+import asyncio
 import enum
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from typing import Protocol
@@ -96,10 +97,12 @@ class Random(Protocol):
 
 
 class Spawner(Protocol):
-    """Starts a task that belongs to the caller's scope and is cancelled with it."""
+    """Starts the work of one session; `asyncio.create_task` in production."""
 
-    def __call__(self, work: Coroutine[object, object, None], *, name: str) -> None:
-        """Start it now."""
+    def __call__(
+        self, work: Coroutine[object, object, None], /, *, name: str
+    ) -> asyncio.Task[None]:
+        """Start it now; whoever asked cancels it."""
         ...
 
 
@@ -354,10 +357,6 @@ class HubPort(Protocol):
 
     async def set_status(self, fence: Fence, status: str) -> None:
         """Show what the session does."""
-        ...
-
-    async def set_ready(self, fence: Fence, ready: bool) -> None:  # noqa: FBT001 - the wire's field
-        """Show whether the session would take a message now."""
         ...
 
     async def offers(self, fence: Fence) -> tuple[Offer, ...]:

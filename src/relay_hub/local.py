@@ -16,7 +16,6 @@ from relay_core.hub_api import (
     Fence,
     HeartbeatRequest,
     Outcome,
-    ReadyRequest,
     RegisterRequest,
     SendRequest,
     SendResponse,
@@ -50,10 +49,6 @@ class LocalHub:
     async def set_status(self, fence: Fence, status: str) -> None:
         request = StatusRequest(status=status, instance_id=fence.instance_id, epoch=fence.epoch)
         await self._service.agents.set_status(fence.agent_id, request, self._caller)
-
-    async def set_ready(self, fence: Fence, ready: bool) -> None:  # noqa: FBT001 - the port's shape
-        request = ReadyRequest(ready=ready, instance_id=fence.instance_id, epoch=fence.epoch)
-        await self._service.agents.set_ready(fence.agent_id, request, self._caller)
 
     async def offers(self, fence: Fence) -> tuple[Offer, ...]:
         found = await self._service.deliveries.offers(

@@ -28,7 +28,7 @@ def test_nothing_waits_where_there_is_nothing():
     batch = next_batch([], NOW_MS)
 
     assert batch.offers == ()
-    assert not batch.retrying
+    assert batch.wake_at_ms is None
 
 
 @pytest.mark.parametrize("state", IN_DOUBT)
@@ -44,14 +44,14 @@ def test_one_that_waits_for_a_retry_blocks_its_sender_and_says_when():
 
     assert numbers(batch.offers) == [3]
     assert batch.wake_at_ms == LATER
-    assert batch.retrying
+    assert batch.wake_at_ms is not None
 
 
 def test_a_retry_whose_time_has_come_blocks_nobody():
     batch = next_batch([offer(1, "a", not_before_ms=LATER), offer(2, "a")], LATER)
 
     assert numbers(batch.offers) == [1, 2]
-    assert not batch.retrying
+    assert batch.wake_at_ms is None
 
 
 @pytest.mark.parametrize("state", set(DeliveryState) - IN_DOUBT - WAITING)
