@@ -14,6 +14,7 @@ DAY = 24 * 60 * MINUTE
 class Limits(Struct):
     """Every limit of the hub, settable as `[hub] limits.*`; sizes are bytes, times milliseconds.
 
+    What is finished is forgotten `keep_ms` after the last that happened in its conversation.
     Rates and budgets (`sends_per_minute`, `hops`, `conversation_messages`) bind agents that send
     with a token of their own, never the user token.
     """
@@ -33,6 +34,7 @@ class Limits(Struct):
     claim_lease_ms: int = 60 * SECOND
     claim_lapses: int = 3
     heartbeat_ms: int = 90 * SECOND
+    keep_ms: int = 30 * DAY
     idempotency_ms: int = 7 * DAY
     offer_bytes: int = 8 * MIB
     store_bytes: int = 2 * 1024 * MIB

@@ -319,6 +319,7 @@ async def test_a_full_store_takes_nothing_in_but_reads_and_acknowledges(crew: Hu
     await crew.inject("b", sent.deliveries[0].id)
     await crew.resolve("b", "a1", "delivered")
     assert (error.status, error.code, error.retry_after_s) == (503, "storage", 30)
+    assert "free_bytes" in str(error.fix)
     assert (await crew.delivery(sent.id, "b")).state is DeliveryState.DELIVERED
 
     del crew.service.store.free_bytes

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from relay_core.errors import HubRefused
+from relay_core.messages import Struct
 from relay_core.ports import Clock, Random
 from relay_hub.callers import USER, Caller, Once
 from relay_hub.limits import Limits
@@ -67,7 +68,7 @@ class Committer:
                 with self._one_at_a_time(once):
                     result = await self._store.write(unit)
         except StoreFull as error:
-            raise no_room(error.detail) from error
+            raise NoRoom(detail=error.detail).refusal() from error
         except StoreError as error:
             raise _unavailable(error) from error
         self._publish(changes)
@@ -105,11 +106,15 @@ class Committer:
             self._streams.receipt(sender, delivery)
 
 
-def no_room(detail: str) -> HubRefused:
-    """503 `storage`: nothing more is taken in for now; reading and acknowledging still work."""
-    return HubRefused(
-        503, "storage", detail, retry_after_s=_STORAGE_RETRY_S, fix="free some disk space"
-    )
+class NoRoom(Struct):
+    """Why nothing more is taken in for now; reading and acknowledging still work."""
+
+    detail: str
+    fix: str = "free some disk space"
+
+    def refusal(self) -> HubRefused:
+        """503 `storage`."""
+        return HubRefused(503, "storage", self.detail, retry_after_s=_STORAGE_RETRY_S, fix=self.fix)
 
 
 def _unavailable(error: StoreError) -> HubRefused:

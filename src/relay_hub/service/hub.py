@@ -15,7 +15,7 @@ from relay_hub.service import sweeping
 from relay_hub.service.agent_calls import AgentCalls
 from relay_hub.service.agent_tokens import AgentTokens
 from relay_hub.service.claim_calls import ClaimCalls
-from relay_hub.service.committer import Committer
+from relay_hub.service.committer import Committer, NoRoom
 from relay_hub.service.delivery_calls import DeliveryCalls
 from relay_hub.service.listening import Listening
 from relay_hub.service.message_calls import MessageCalls
@@ -42,7 +42,7 @@ class HubService:
         presence = Presence(self.streams, clock, limits)
         self._change = committer.change
         self._look = committer.look
-        self._sweeper = sweeping.Sweeper(clock)
+        self._sweeper = sweeping.Sweeper(clock, limits)
         self._leases_are_off = False
         self.tokens = AgentTokens(committer, random)
         self.agents = AgentCalls(committer, presence, limits, self.tokens)
@@ -63,11 +63,8 @@ class HubService:
         return service
 
     async def sweep(self) -> None:
-        """End what time ends: TTLs, holds, leases; hint at retries that are due."""
-        self.messages.full = (
-            self.store.size_bytes() > self.limits.store_bytes
-            or self.store.free_bytes() < self.limits.free_bytes
-        )
+        """End what time ends: TTLs, holds, leases; hint at retries that are due; forget."""
+        self.messages.full = self._no_room()
         self._leases_are_off |= self._sweeper.clock_jumped()
         if self._leases_are_off:
             until_ms = self.clock.now_ms() + self.limits.claim_lease_ms
@@ -77,6 +74,23 @@ class HubService:
             await self._change(sweeping.sweep)
         for delivery in await self._look(self._sweeper.retries):
             self.streams.mail(delivery.agent_id, delivery.message_id)
+        if await self._look(self._sweeper.is_something_old):
+            await self._change(sweeping.prune)
+
+    def _no_room(self) -> NoRoom | None:
+        size, free = self.store.size_bytes(), self.store.free_bytes()
+        if size > self.limits.store_bytes:
+            return NoRoom(
+                detail=f"the store has {size} bytes, {self.limits.store_bytes} are allowed",
+                fix="raise store_bytes or shorten keep, in [hub.limits] of config.toml",
+            )
+        if free < self.limits.free_bytes:
+            return NoRoom(
+                detail=f"{free} bytes are free for the store, "
+                f"less than {self.limits.free_bytes} are to be left",
+                fix="free some disk space, or lower free_bytes in [hub.limits] of config.toml",
+            )
+        return None
 
     async def run(self) -> None:
         """Sweep once a second until cancelled; HubRefused when the store has failed for good."""

@@ -20,7 +20,7 @@ from relay_hub.callers import Caller
 from relay_hub.limits import Limits
 from relay_hub.service import checks, sending
 from relay_hub.service.changes import Changes, apply
-from relay_hub.service.committer import Committer, no_room
+from relay_hub.service.committer import Committer, NoRoom
 from relay_hub.service.presence import Presence
 from relay_hub.service.views import joined, view_for
 from relay_hub.store import Reads, Transaction
@@ -36,12 +36,12 @@ class MessageCalls:
         self._look = committer.look
         self._presence = presence
         self._limits = limits
-        self.full = False
+        self.full: NoRoom | None = None
 
     async def send(self, request: SendRequest, caller: Caller) -> SendResponse:
         """Take in a message: it is durable when this answers."""
-        if self.full:
-            raise no_room("the store has reached its limit")
+        if self.full is not None:
+            raise self.full.refusal()
         checked = sending.check(request, caller, self._limits)
         return await self._change(
             lambda tx, changes: sending.send(

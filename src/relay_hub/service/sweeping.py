@@ -1,13 +1,17 @@
 """What time does to deliveries and claims."""
 
 # Rule 1: leases are counted by the hub's clock. When that jumps (a sleeping laptop, a corrected
-#         clock), every lease begins anew: late is harmless, early is not.
+#         clock), every lease begins anew: late is harmless, early is not. For the same reason
+#         nothing is forgotten for an hour then.
+# Rule 2: a conversation is forgotten as a whole, once all of it is finished and old, so that what
+#         is kept never answers something that is gone. A little at a time: sends go between.
 
 from __future__ import annotations
 
 from relay_core.delivery import Released, TimeRanOut
 from relay_core.messages import Delivery
 from relay_core.ports import Clock
+from relay_hub.limits import Limits
 from relay_hub.service import claims
 from relay_hub.service.changes import Changes, apply
 from relay_hub.store import Reads, Transaction
@@ -15,14 +19,19 @@ from relay_hub.store import Reads, Transaction
 EVERY_S = 1.0
 MOST = 500
 JUMP_MS = 5_000
+MOST_PRUNED = 200
 _FORGET_EVERY_MS = 3_600_000
+_PRUNE_EVERY_S = 60.0
+_PRUNE_AFTER_JUMP_S = 3_600.0
 
 
 class Sweeper:
     """Remembers when it last looked, by both clocks."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, limits: Limits) -> None:
         self._clock = clock
+        self._keep_ms = limits.keep_ms
+        self._prune_at_s = clock.monotonic()
         self._offset_ms = self._offset()
         self._retries_ms = clock.now_ms()
         self._forgot_ms = 0
@@ -33,7 +42,10 @@ class Sweeper:
     def clock_jumped(self) -> bool:
         """Tell whether the wall clock moved against the monotonic one since the last look."""
         former, self._offset_ms = self._offset_ms, self._offset()
-        return abs(self._offset_ms - former) > JUMP_MS
+        jumped = abs(self._offset_ms - former) > JUMP_MS
+        if jumped:
+            self._prune_at_s = self._clock.monotonic() + _PRUNE_AFTER_JUMP_S
+        return jumped
 
     async def is_something_due(self, reads: Reads) -> bool:
         """Tell whether there is something to write; asked each time, so it only reads."""
@@ -46,6 +58,16 @@ class Sweeper:
             or await reads.hold_ended(now, 1)
             or await reads.lapsed(now, 1)
         )
+
+    async def is_something_old(self, reads: Reads) -> bool:
+        """Tell whether there is something to forget; looks once a minute while there is not."""
+        now_s = self._clock.monotonic()
+        if now_s < self._prune_at_s:
+            return False
+        found = await reads.finished(self._clock.now_ms() - self._keep_ms, 1)
+        if not found:
+            self._prune_at_s = now_s + _PRUNE_EVERY_S
+        return bool(found)
 
     async def retries(self, reads: Reads) -> tuple[Delivery, ...]:
         """The deliveries whose next try became due since the last look."""
@@ -64,3 +86,13 @@ async def sweep(tx: Transaction, changes: Changes) -> None:
     for claim in await tx.lapsed(now, MOST):
         await claims.lapse(tx, claim.message_id, changes)
     await tx.forget_answers(now - changes.limits.idempotency_ms)
+
+
+async def prune(tx: Transaction, changes: Changes) -> int:
+    """Forget what is finished and old, up to a bounded number of messages; answers how many."""
+    left = MOST_PRUNED
+    for conversation in await tx.finished(changes.now_ms - changes.limits.keep_ms, MOST_PRUNED):
+        left -= await tx.prune(conversation, left)
+        if left <= 0:
+            break
+    return MOST_PRUNED - left

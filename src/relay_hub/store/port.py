@@ -149,6 +149,13 @@ class Reads(Protocol):
         """Held claims whose lease is over."""
         ...
 
+    async def finished(self, before_ms: int, most: int) -> tuple[MessageId, ...]:
+        """Conversations in which nothing is open, no claim is held and all is older than that.
+
+        By the ids of their first messages, oldest first.
+        """
+        ...
+
     async def answer(self, scope: str, route: str, key: str) -> AnswerRow | None:
         """What was answered to this idempotency key."""
         ...
@@ -235,6 +242,14 @@ class Transaction(Reads, Protocol):
         """Forget answers that were given before then."""
         ...
 
+    async def prune(self, conversation: MessageId, most: int) -> int:
+        """Forget up to `most` of a finished conversation's messages, newest first.
+
+        With their deliveries, attempts and claims; answers how many messages that were. Their ids
+        are never given again.
+        """
+        ...
+
     async def add_agent_token(self, token_hash: bytes, agent_id: AgentId, now_ms: int) -> None:
         """Remember the hash of a token that acts for one agent."""
         ...
@@ -255,7 +270,7 @@ class Store(Protocol):
         ...
 
     def size_bytes(self) -> int:
-        """How much room it takes now."""
+        """How much room its contents take now; what was forgotten takes none."""
         ...
 
     def free_bytes(self) -> int:

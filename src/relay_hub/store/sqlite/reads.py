@@ -187,6 +187,10 @@ class SqliteReads:
     async def lapsed(self, now_ms: int, most: int) -> tuple[ClaimRow, ...]:
         return tuple(map(to_claim, self._all("lapsed", now_ms, most)))
 
+    async def finished(self, before_ms: int, most: int) -> tuple[MessageId, ...]:
+        rows = self._all("finished", *[before_ms] * 4, most)
+        return tuple(MessageId(row[0]) for row in rows)
+
     async def answer(self, scope: str, route: str, key: str) -> AnswerRow | None:
         row = self._one("answer", scope, route, key)
         return None if row is None else AnswerRow(asked=row[0], answer=row[1])

@@ -130,10 +130,15 @@ class SqliteStore:
             raise self._translated(error) from error
 
     def size_bytes(self) -> int:
-        if self.path is None:
-            return 0
-        wal = self.path.with_name(self.path.name + "-wal")
-        return sum(each.stat().st_size for each in (self.path, wal) if each.exists())
+        # The file does not shrink, and its log is written over: what counts are pages in use.
+        used = self._pragma("page_count") - self._pragma("freelist_count")
+        return max(0, used) * self._pragma("page_size")
+
+    def _pragma(self, name: str) -> int:
+        try:
+            return int(self._reader.execute(f"PRAGMA {name}").fetchone()[0])
+        except sqlite3.Error:
+            return 0  # whoever reads next is told
 
     def free_bytes(self) -> int:
         if self.path is None:

@@ -133,5 +133,18 @@ class SqliteTransaction(SqliteReads):
     async def forget_answers(self, before_ms: int) -> None:
         self._do("forget_answers", before_ms)
 
+    async def prune(self, conversation: MessageId, most: int) -> int:
+        found = self._all("newest_of_conversation", conversation, conversation, most)
+        for (message_id,) in found:
+            attempts = self._all("attempts_of_message", message_id)
+            self._do("prune_carried", message_id)
+            self._connection.executemany(self._sql["prune_attempt"], attempts)
+            self._do("prune_transitions", message_id)
+            self._do("prune_annotations", message_id)
+            self._do("prune_deliveries", message_id)
+            self._do("prune_claim", message_id)
+            self._do("prune_message", message_id)
+        return len(found)
+
     async def add_agent_token(self, token_hash: bytes, agent_id: AgentId, now_ms: int) -> None:
         self._do("add_agent_token", token_hash, agent_id, now_ms)

@@ -32,7 +32,8 @@ WHERE d.agent_id = ? AND d.message_id < ?
 ORDER BY d.message_id DESC LIMIT ?;
 
 -- name: latest_message_id
-SELECT coalesce(max(id), 0) FROM messages;
+-- As it was given: the newest one may have been forgotten.
+SELECT seq FROM sqlite_sequence WHERE name = 'messages';
 
 -- name: sent_since
 SELECT count(*), min(created_ms) FROM messages
