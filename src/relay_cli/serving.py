@@ -203,7 +203,7 @@ async def _hub(here: Here, environ: Mapping[str, str], port: int | None) -> Asyn
         clock=SystemClock(),
         random=SystemRandom(),
         port=here.settings.hub.port if port is None else port,
-        limits=_limits(here.settings),
+        limits=hub_limits(here.settings),
         failpoint=failpoint.blocking if isinstance(failpoint, ArmedFailpoints) else _unarmed,
     ) as server:
         yield _Hub(url=server.url, token=server.token, server=server)
@@ -227,11 +227,16 @@ def _store_file(here: Here) -> Path:
     return path
 
 
-def _limits(settings: Settings) -> Limits:
+def hub_limits(settings: Settings) -> Limits:
+    """What the user has set in `[hub.limits]`, as the hub takes it."""
     chosen = settings.hub.limits
     return Limits(
         request_bytes=chosen.request_bytes,
         body_bytes=chosen.body_bytes,
+        meta_bytes=chosen.meta_bytes,
+        offer_bytes=chosen.offer_bytes,
+        store_bytes=chosen.store_bytes,
+        free_bytes=chosen.free_bytes,
         fan_out=chosen.fan_out,
         recipient_queue=chosen.queue,
         sends_per_minute=chosen.sends_per_minute,
@@ -239,7 +244,13 @@ def _limits(settings: Settings) -> Limits:
         conversation_messages=chosen.conversation_messages,
         conversation_window_ms=chosen.conversation_window_ms,
         ttl_ms=chosen.ttl_ms,
+        ttl_most_ms=chosen.ttl_most_ms,
         claim_lease_ms=chosen.claim_lease_ms,
+        claim_lapses=chosen.claim_lapses,
+        heartbeat_ms=chosen.heartbeat_ms,
+        keep_ms=chosen.keep_ms,
+        idempotency_ms=chosen.idempotency_ms,
+        streams=chosen.streams,
     )
 
 

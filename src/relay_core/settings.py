@@ -34,8 +34,10 @@ MAX_PORT = 65_535
 Port = Annotated[int, msgspec.Meta(ge=0, le=MAX_PORT)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 Bytes = Annotated[int, msgspec.Meta(ge=1_024, le=64 * 1024 * 1024)]
+Room = Annotated[int, msgspec.Meta(ge=0, le=1 << 50)]
 Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=366 * DAY_MS)]
 Interval = Annotated[int, msgspec.Meta(ge=SHORTEST_MS, le=DAY_MS)]
+Age = Annotated[int, msgspec.Meta(ge=60 * MINUTE_MS, le=3_660 * DAY_MS)]
 Word = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 
 T = TypeVar("T")
@@ -53,10 +55,17 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Limits(Table):
-    """`[hub.limits]`: what the hub answers 413, 422 or 429 to. Durations are milliseconds."""
+    """`[hub.limits]`: what the hub refuses, and how long it waits and remembers, in milliseconds.
+
+    `keep` counts from the last event of a conversation, `heartbeat` from an agent's last sign.
+    """
 
     request_bytes: Bytes = 512 * 1024
     body_bytes: Bytes = 256 * 1024
+    meta_bytes: Bytes = 16 * 1024
+    offer_bytes: Bytes = 8 * 1024 * 1024
+    store_bytes: Room = 2 * 1024 * 1024 * 1024
+    free_bytes: Room = 256 * 1024 * 1024
     fan_out: Count = 100
     queue: Count = 1_000
     sends_per_minute: Count = 60
@@ -66,7 +75,13 @@ class Limits(Table):
         default=10 * MINUTE_MS, name="conversation_window"
     )
     ttl_ms: Milliseconds = msgspec.field(default=7 * DAY_MS, name="ttl")
+    ttl_most_ms: Milliseconds = msgspec.field(default=30 * DAY_MS, name="ttl_most")
     claim_lease_ms: Interval = msgspec.field(default=60 * SECOND_MS, name="claim_lease")
+    claim_lapses: Count = 3
+    heartbeat_ms: Interval = msgspec.field(default=90 * SECOND_MS, name="heartbeat")
+    keep_ms: Age = msgspec.field(default=30 * DAY_MS, name="keep")
+    idempotency_ms: Age = msgspec.field(default=7 * DAY_MS, name="idempotency")
+    streams: Count = 2_048
 
 
 class HubSettings(Table):
@@ -261,14 +276,12 @@ def _nearest(key: str, known: Collection[str]) -> str:
     return f"did you mean {close[0]}?" if close else f"known here: {', '.join(sorted(known))}"
 
 
-_DURATIONS: tuple[tuple[str, ...], ...] = (
-    ("hub", "limits", "conversation_window"),
-    ("hub", "limits", "ttl"),
-    ("hub", "limits", "claim_lease"),
-    ("host", "repair"),
-    ("host", "heartbeat"),
-    ("delivery", "away_after"),
-    ("delivery", "quiet_after_interrupt"),
+_TIMED = (("hub.limits", Limits), ("host", HostSettings), ("delivery", DeliverySettings))
+_DURATIONS = tuple(
+    (*path.split("."), field.encode_name)
+    for path, shape in _TIMED
+    for field in msgspec.structs.fields(shape)
+    if field.name.endswith("_ms")
 )
 
 

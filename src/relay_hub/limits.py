@@ -12,7 +12,9 @@ DAY = 24 * 60 * MINUTE
 
 
 class Limits(Struct):
-    """Every limit of the hub, settable as `[hub] limits.*`; sizes are bytes, times milliseconds.
+    """Every limit of the hub; sizes are bytes, times milliseconds.
+
+    Users set what they may want to in `[hub.limits]`; what guards the door and the wire stays.
 
     What is finished is forgotten `keep_ms` after the last that happened in its conversation.
     Rates and budgets (`sends_per_minute`, `hops`, `conversation_messages`) bind agents that send
