@@ -194,6 +194,37 @@ async def test_what_a_killed_codex_left_of_a_message_is_not_read_twice_by_the_mo
     await client.close()
 
 
+async def test_what_a_killed_codex_left_in_the_users_own_turn_stays_and_is_said(  # noqa: PLR0917
+    codex: Watch,
+    thread: str,
+    user: AppServerClient,
+    codex_server: CodexServer,
+    stub_model: StubModel,
+    workplace: Workplace,
+):
+    stub_model.enqueue(ShellCall("touch on; while [ ! -e go ]; do sleep 0.05; done"), Say("done"))
+    turn = await user.start_turn(thread, "the user's own")
+    await until((workplace.cwd / "on").exists)
+    attempt = new_attempt(thread)
+    await codex.inject(attempt, f"the message [{attempt.id}]", Mode.STEER, turn)
+    (workplace.cwd / "go").touch()
+    await codex.until_ended(turn)
+    await codex_server.kill()
+    cut_after_the_models_copy(workplace.codex_home, thread, attempt.id)
+    before = len(codex.events)
+    await codex_server.start()
+    client = await resumed(codex_server, thread)
+    await codex.until_activity(Activity.AT_REST, after=before)
+
+    evidence = await codex.find(attempt)
+    listed = [item.text for item in await client.user_items(thread)]
+
+    assert isinstance(evidence, Absent)
+    assert evidence.reason == "left_with_the_model"
+    assert listed == ["the user's first words", "the user's own"], "nothing of the user's is taken"
+    await client.close()
+
+
 async def test_after_a_restart_a_thread_is_away_until_somebody_loads_it(
     codex: Watch, thread: str, codex_server: CodexServer
 ):

@@ -40,12 +40,15 @@ from relay_plugins.codex.history import (
     recent_turns,
     search,
 )
-from relay_plugins.codex.remnant import take_back
+from relay_plugins.codex.remnant import Remnant, take_back
 from relay_plugins.codex.tracked import TrackedThread
 
 log = logging.getLogger("relay.codex")
 
 LIMIT_S = 60.0
+LEFT_WITH_THE_MODEL = "left_with_the_model"
+"""Why an attempt is absent that the model will read all the same; sent again, it is read twice."""
+
 QUICK_S = 0.4
 """For so long after a hand-over absence can mean nothing, and only the newest items are read."""
 
@@ -89,12 +92,17 @@ async def _swept(
 ) -> Evidence:
     """See to it that the model does not read what the history lacks."""
     try:
-        if await take_back(connection, tracked.id, marker):
-            log.info("thread %s: took back what a killed Codex had left of %s", tracked.id, marker)
+        remnant = await take_back(connection, tracked.id, marker)
     except CallRefused as refused:
-        log.info("thread %s: a remnant stays: %s", tracked.id, refused)
+        log.info("thread %s: %s", tracked.id, refused)
+        remnant = Remnant.STAYS
     except (AdapterError, WireError) as error:
         return Unknown(why=f"the thread was not swept: {error}")
+    if remnant is Remnant.TAKEN_BACK:
+        log.info("thread %s: took back what a killed Codex had left of %s", tracked.id, marker)
+    if remnant is Remnant.STAYS:
+        log.warning("thread %s: the model has %s, its history does not", tracked.id, marker)
+        return Absent(reason=LEFT_WITH_THE_MODEL, agent_crashed=absent.agent_crashed)
     return absent
 
 

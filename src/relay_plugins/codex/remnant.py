@@ -6,11 +6,13 @@
 # Rule 2: so it is taken back, with the turn that it began and that held nothing else.
 # Rule 3: only where nothing can go with it: the thread is at rest and paginated, the turn is the
 #         newest, and it has not one item. Whatever the user did since then stands.
-# Rule 4: elsewhere it is left alone. The message is sent again, and the model reads it twice.
+# Rule 4: elsewhere it is left alone, and said. The message is sent again, and the model reads it
+#         twice.
 
 from __future__ import annotations
 
 import asyncio
+import enum
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -59,24 +61,34 @@ def remnant_turn(lines: Iterable[bytes], marker: str) -> str | None:
     return found
 
 
-async def take_back(connection: Connection, thread_id: str, marker: str) -> bool:
-    """Take a remnant back if there is one that can be; whether there was.
+class Remnant(enum.Enum):
+    """What was left of a message, and what became of that."""
+
+    NONE = enum.auto()
+    TAKEN_BACK = enum.auto()
+    STAYS = enum.auto()
+
+
+async def take_back(connection: Connection, thread_id: str, marker: str) -> Remnant:
+    """Take back what is left of a message, where that can be done.
 
     Raises what `Connection.call` does. Reverting subscribes whoever asks for it: that is undone.
     """
     thread = await read_thread(connection, thread_id)
     if thread is None or thread.path is None:
-        return False
+        return Remnant.NONE
     turn = remnant_turn(await asyncio.to_thread(read_tail, Path(thread.path), TAIL_BYTES), marker)
-    if turn is None or not await _stands_alone(connection, thread, turn):
-        return False
+    if turn is None:
+        return Remnant.NONE
+    if not await _stands_alone(connection, thread, turn):
+        return Remnant.STAYS
     params = ThreadRevertParams(thread_id=thread_id, before_turn_id=turn)
     try:
         await connection.call("thread/revert", params, Empty)
     finally:
         if connection.open:
             await connection.call("thread/unsubscribe", ThreadParams(thread_id=thread_id), Empty)
-    return True
+    return Remnant.TAKEN_BACK
 
 
 async def _stands_alone(connection: Connection, thread: Thread, turn_id: str) -> bool:
