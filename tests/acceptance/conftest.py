@@ -1,35 +1,29 @@
 """Commands as a user types them."""
 
-import io
-import sys
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from user_commands import Done, Relay, Typed
+from user_commands import Done, Relay, Typed, run_here
 
 
 @pytest.fixture
-def relay(short_path: Path) -> Iterator[Relay]:
+def relay(short_path: Path, request: pytest.FixtureRequest) -> Iterator[Relay]:
     """A user with an empty home, where nothing runs yet."""
-    user = Relay(short_path / "home")
+    # Tests with a real Codex have a loop of their own, and type from threads.
+    in_a_loop = request.node.get_closest_marker("codex") is not None
+    user = Relay(short_path / "home", in_process=not in_a_loop)
     yield user
     user.end()
 
 
 @pytest.fixture
-def typed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Typed:
+def typed(tmp_path: Path) -> Typed:
     """Run the program's own entry in this process: quick enough for a hundred mistakes."""
-    from relay_cli.program import run
-    from relay_cli.programs import AGENT_RELAY, AGENT_RELAY_CODEX
-
-    programs = {program.name: program for program in (AGENT_RELAY, AGENT_RELAY_CODEX)}
 
     def type_it(*arguments: str, program: str = "agent-relay", stdin: bytes = b"") -> Done:
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        code = run(programs[program], arguments)
-        printed = capsys.readouterr()
-        return Done(code, printed.out, printed.err)
+        return run_here(program, arguments, stdin, os.environ, tmp_path)
 
     return type_it

@@ -12,7 +12,7 @@ from user_commands import Relay
 @pytest.fixture
 def other(short_path: Path) -> Iterator[Relay]:
     """A second user, with a home and a token of their own."""
-    user = Relay(short_path / "other")
+    user = Relay(short_path / "other", in_process=True)
     yield user
     user.end()
 

@@ -56,7 +56,7 @@ def test_each_command_refuses_an_unknown_option(typed: Typed, program: str, comm
 
 
 def test_the_version_is_shown(relay: Relay):
-    assert relay("--version").worked().out.startswith("agent-relay 0.")
+    assert relay("--version", apart=True).worked().out.startswith("agent-relay 0.")
 
 
 def test_a_misspelt_command_names_the_one_that_was_meant(relay: Relay):
@@ -112,7 +112,9 @@ def test_standard_input_that_is_no_message_is_refused(typed: Typed, stdin: bytes
 
 
 def test_an_argument_that_is_no_text_is_refused(relay: Relay):
-    assert "argument 3 is not valid UTF-8" in relay("send", "someone", b"\xff\xfe").failed(2)
+    assert "argument 3 is not valid UTF-8" in relay(
+        "send", "someone", b"\xff\xfe", apart=True
+    ).failed(2)
 
 
 @pytest.mark.parametrize(
@@ -208,7 +210,7 @@ def test_a_full_disk_is_one_line(relay: Relay):
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
 def test_any_text_can_be_shown_in_any_encoding(relay: Relay, encoding: str):
-    done = relay("sned\u202e✓", "--json", environ={"PYTHONIOENCODING": encoding})
+    done = relay("sned\u202e✓", "--json", environ={"PYTHONIOENCODING": encoding}, apart=True)
 
     assert done.code == 2
     assert "sned\u202e✓" in json.loads(done.out)["error"]["detail"].replace("\\u202e", "\u202e")
