@@ -122,11 +122,14 @@ class MemoryAgent:
         """Kill the agent of one thread; it is back, at rest, after `down_s`."""
         thread = self.threads[key]
         thread.life += 1
+        life = thread.life
         thread.crashes.append(self._clock.monotonic())
         thread.turn, thread.carried, thread.pending = None, [], []
         thread.activity = Activity.AWAY
         self._emit(SessionChanged(key=key, activity=Activity.AWAY))
         await self._clock.sleep(down_s)
+        if thread.life != life:
+            return  # it was killed again meanwhile: the last one brings it back
         thread.activity = Activity.AT_REST
         thread.rested_since = self._clock.monotonic()
         self._emit(SessionChanged(key=key, activity=Activity.AT_REST))
