@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 from user_commands import PROGRAMS, Relay, until
 
+README = Path(__file__).parents[2] / "README.md"
 STEPS_WITH_CODEX = [
     "model", "codex", "thread", "up", "register", "attach", "stored", "delivered", "turn",
     "second-look", "down", "removed",
@@ -50,6 +52,22 @@ def test_with_codex_a_message_becomes_a_turn_proved(with_codex: Relay, codex_ver
     times = [step["atMs"] for step in report["steps"]]
     assert all(isinstance(at, int) and at >= 0 for at in times)
     assert _left_behind(with_codex) == []
+
+
+@pytest.mark.codex
+def test_readme_shows_what_the_demo_prints(with_codex: Relay):
+    picture = README.read_text().split("<!-- ci: picture -->\n```text\n")[1].split("\n```")[0]
+
+    printed = with_codex("demo").worked().out
+
+    assert _without_what_changes(printed) == _without_what_changes(picture)
+
+
+def _without_what_changes(text: str) -> list[str]:
+    """Numbers, ids and the temporary folder's name differ from run to run."""
+    plain = re.sub(r"/\S*agent-relay-demo-[a-z0-9_]+", "FOLDER", text)
+    plain = re.sub(r"[0-9a-f]{12}|[0-9a-f-]{36}|[0-9.]+", "N", plain)
+    return [" ".join(re.sub("N[N-]*", "N", line).split()) for line in plain.strip().splitlines()]
 
 
 @pytest.mark.codex

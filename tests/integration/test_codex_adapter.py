@@ -324,6 +324,9 @@ async def test_a_review_takes_no_input_and_the_session_says_so(
     during = codex.adapter.describe(thread).steer
     gate.set()
     ended = await codex.until_ended(changed.turn.id)
+    await codex.until(
+        SessionChanged, lambda event: event.activity is Activity.AT_REST, after=before
+    )
 
     assert during is Steering.NONE
     assert ended.status is TurnStatus.COMPLETED
