@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,15 @@ import pytest
 from user_commands import PROGRAMS, Relay
 
 ESCAPE = "\x1b["
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
+    """A running hub, one for this file, where `builder` is registered and no host serves it."""
+    user = Relay(tmp_path_factory.mktemp("served") / "home")
+    user.register("builder", user.up()["url"])
+    yield user
+    user.end()
 
 
 def test_colour_and_rules_are_for_terminals_only(relay: Relay):
@@ -38,10 +48,8 @@ def test_any_width_is_fine(relay: Relay, columns: str):
 
 
 @pytest.mark.parametrize("after_s", [0.3, 0.6, 1.5])
-def test_ctrl_c_ends_a_waiting_command_with_130(relay: Relay, after_s: float):
-    report = relay.up()
-    relay.register("builder", report["url"])
-    waiting = relay.start("send", "builder", "hello", "--wait", "60")
+def test_ctrl_c_ends_a_waiting_command_with_130(served: Relay, after_s: float):
+    waiting = served.start("send", "builder", "hello", "--wait", "60")
 
     time.sleep(after_s)
     waiting.send_signal(signal.SIGINT)
@@ -51,11 +59,8 @@ def test_ctrl_c_ends_a_waiting_command_with_130(relay: Relay, after_s: float):
     assert (out, complaints) == ("", "agent-relay: interrupted\n")
 
 
-def test_progress_is_shown_on_a_terminal_and_taken_away_again(relay: Relay):
-    report = relay.up()
-    relay.register("builder", report["url"])
-
-    shown = _on_terminal(relay, "send", "builder", "hello", "--wait", "2")
+def test_progress_is_shown_on_a_terminal_and_taken_away_again(served: Relay):
+    shown = _on_terminal(served, "send", "builder", "hello", "--wait", "2")
 
     assert "waiting for it to arrive … 1 s" in shown
     assert shown.rstrip().splitlines()[-1].split("\x1b[K")[-1].startswith("agent-relay: message")
