@@ -31,7 +31,7 @@ def test_nothing_waits_where_there_is_nothing():
     assert batch.wake_at_ms is None
 
 
-@pytest.mark.parametrize("state", IN_DOUBT)
+@pytest.mark.parametrize("state", sorted(IN_DOUBT))
 def test_one_in_doubt_blocks_the_later_ones_of_its_sender_alone(state: DeliveryState):
     doubtful = offer(1, "a", state=state, attempt_id=AttemptId("f" * 32))
     batch = next_batch([doubtful, offer(2, "a"), offer(3, "b")], NOW_MS)
@@ -54,7 +54,7 @@ def test_a_retry_whose_time_has_come_blocks_nobody():
     assert batch.wake_at_ms is None
 
 
-@pytest.mark.parametrize("state", set(DeliveryState) - IN_DOUBT - WAITING)
+@pytest.mark.parametrize("state", sorted(set(DeliveryState) - IN_DOUBT - WAITING))
 def test_one_that_is_held_or_done_blocks_nobody(state: DeliveryState):
     batch = next_batch([offer(1, "a", state=state), offer(2, "a")], NOW_MS)
 
