@@ -45,8 +45,6 @@ from relay_core.sessions import Activity
 from relay_core.turn_reports import TurnReports
 from relay_core.waiting import Situation, Wait, why_wait
 
-NOT_FOUND = 404
-
 LAST_WORDS_S = 2.0
 """How long a sidecar that stops waits for the hub and the observers to take what is left."""
 
@@ -197,18 +195,9 @@ class Sidecar:
         """Register, then deliver until stopped or fenced; cancel it when the session is closed."""
         seat = self._seat
         try:
-            await self._until_registered()
-            async with asyncio.TaskGroup() as tasks:
-                beside = (
-                    tasks.create_task(self._heartbeat.run(), name=f"heartbeat {seat.agent_id}"),
-                    tasks.create_task(self._keep_claims(), name=f"claims {seat.agent_id}"),
-                    tasks.create_task(self._turn_reports.run(), name=f"turns {seat.agent_id}"),
-                    tasks.create_task(seat.observe(), name=f"observers {seat.agent_id}"),
-                )
-                await self._deliver()
-                await self._last_words()
-                for task in beside:
-                    task.cancel()
+            while not self._stopping:
+                await self._until_registered()
+                await self._serve()
         except* StaleEpoch as stale:
             self._fenced_by = self._fenced_by or seat.epoch + 1
             log.warning("%s: %s; this host stops acting for it", seat.agent_id, stale.exceptions[0])
@@ -217,6 +206,22 @@ class Sidecar:
             at_ms = seat.clock.now_ms()
             fenced = Fenced(at_ms=at_ms, agent_id=seat.agent_id, epoch=seat.epoch)
             await seat.hooks.on_event(fenced, seat.session())
+
+    async def _serve(self) -> None:
+        """Deliver, with what goes on beside it, until stopped or no longer known to the hub."""
+        name = self.agent_id
+        async with asyncio.TaskGroup() as tasks:
+            beside = (
+                tasks.create_task(self._heartbeat.run(), name=f"heartbeat {name}"),
+                tasks.create_task(self._keep_claims(), name=f"claims {name}"),
+                tasks.create_task(self._turn_reports.run(), name=f"turns {name}"),
+                tasks.create_task(self._seat.observe(), name=f"observers {name}"),
+            )
+            await self._deliver()
+            if self._stopping:
+                await self._last_words()
+            for task in beside:
+                task.cancel()
 
     async def _last_words(self) -> None:
         """Let turn ends and events that are on their way arrive, for a moment."""
@@ -265,6 +270,7 @@ class Sidecar:
         seat.tell(Registered(at_ms=at_ms, agent_id=seat.agent_id, epoch=agent.epoch))
 
     async def _deliver(self) -> None:
+        """Go round after round; return when stopped, or when the hub does not know the agent."""
         failures = 0
         while self._fenced_by is None:
             self._wake.clear()
@@ -278,9 +284,8 @@ class Sidecar:
                 raise
             except HubRefused as error:
                 failures += 1
-                if error.status == NOT_FOUND:  # the agent was removed, or the hub has a new store
-                    await self._until_registered()
-                    continue
+                if error.code == "unknown_agent":  # it was removed, or the hub has a new store
+                    return
                 until_ms = self._later(error, failures, error.retry_after_s)
             except (HubError, PluginError, AdapterError, WireError) as error:
                 failures += 1

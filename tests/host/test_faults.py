@@ -282,3 +282,17 @@ async def test_a_claim_is_kept_over_a_restart_of_the_host(bench: Bench):
                 await asyncio.sleep(0.01)
 
     assert renewed[0] == work.id
+
+
+async def test_an_agent_that_the_hub_has_forgotten_registers_again_and_is_served(bench: Bench):
+    async with running(bench.host()):
+        agent = await bench.attach()
+        now_ms = SystemClock().now_ms()
+        await bench.service.store.write(lambda tx: tx.delete_agent(agent, now_ms))
+        async with asyncio.timeout(PATIENCE_S):
+            while (await bench.sessions())[0].epoch != 2:
+                await asyncio.sleep(0.01)
+        await bench.becomes(await bench.send(agent), DeliveryState.DELIVERED)
+        (session,) = await bench.sessions()
+
+    assert session.connection == "connected"
