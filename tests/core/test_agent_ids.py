@@ -14,13 +14,13 @@ THREAD = "019a8b5e-7c1d-7f3a-9b2e-4d5c6a7b8c9d"
 @pytest.mark.parametrize(
     ("cwd", "project"),
     [
-        ("/work/My App", "my-app"),
-        ("/work/app/", "app"),
+        ("/projects/My App", "my-app"),
+        ("/projects/app/", "app"),
         ("/", "home"),
         ("", "home"),
-        ("/work/ünï", "n"),
-        ("/work/" + "long" * 20, "long" * 6),
-        ("/work/back_end-2", "back_end-2"),
+        ("/projects/ünï", "n"),
+        ("/projects/" + "long" * 20, "long" * 6),
+        ("/projects/back_end-2", "back_end-2"),
     ],
 )
 def test_the_project_is_the_last_folder(cwd: str, project: str):

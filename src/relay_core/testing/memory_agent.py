@@ -96,7 +96,7 @@ class MemoryAgent:
 
     # What a test does with it --------------------------------------------------------------------
 
-    def open_thread(self, key: str, cwd: str = "/work/demo") -> MemoryThread:
+    def open_thread(self, key: str, cwd: str = "/projects/demo") -> MemoryThread:
         """Begin a thread at rest."""
         thread = self.threads[key] = MemoryThread(key, cwd)
         thread.rested_since = self._clock.monotonic()
