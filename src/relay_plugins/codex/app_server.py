@@ -182,7 +182,7 @@ class AppServer:
                 self._look_now.clear()
                 try:
                     await self._survey(connection)
-                except (AdapterError, WireError) as error:
+                except RelayError as error:  # one thread's trouble must not end the watch of all
                     self._trouble(error)
                 else:
                     self.surveyed = not self._look_now.is_set()
