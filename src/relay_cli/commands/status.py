@@ -67,7 +67,7 @@ def command(output: Output, url: str | None) -> None:
     output.fields(
         [
             ("hub", f"{hub.url} (by {hub.found_by})"),
-            ("", f"{hub.agents} agents" if hub.reachable else f"not reachable: {hub.error}"),
+            ("", _told_of_agents(hub)),
             ("host", f"pid {host.pid}, version {host.version}" if host.running else "not running"),
             ("", _told_of_connection(host)),
         ]
@@ -139,3 +139,9 @@ def _cells(session: SessionStatus) -> tuple[str, ...]:
         session.waiting or NOTHING,
         session.last_error or NOTHING,
     )
+
+
+def _told_of_agents(hub: HubReport) -> str:
+    if not hub.reachable:
+        return f"not reachable: {hub.error}"
+    return "1 agent" if hub.agents == 1 else f"{hub.agents} agents"

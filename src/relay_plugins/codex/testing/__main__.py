@@ -9,10 +9,16 @@ import threading
 from pathlib import Path
 
 from relay_plugins.codex.testing.codex_home import config_toml, write_config
-from relay_plugins.codex.testing.replies import directive
 from relay_plugins.codex.testing.stub_model import StubModel
 
 SHOWN = 100
+DIRECTIVES = """\
+A line `stub: VERB ...` in a message tells the model what to do with it:
+  say TEXT               slow DELTAS SECONDS    late SECONDS
+  shell COMMAND          escalate COMMAND       call NAME JSON
+  fail CODE MESSAGE      http STATUS            drop, hang
+What follows a verb may be left out where there is a default for it.
+"""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -20,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m relay_plugins.codex.testing",
         description="A model for Codex that runs on this machine and does what it is told.",
-        epilog=directive.__doc__,
+        epilog=DIRECTIVES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--port", type=int, default=0, help="listen here (default: a free port)")
