@@ -33,6 +33,7 @@ def known_of(seat: Seat) -> Registration:
 
 
 def request_for(seat: Seat, known: Registration, patch: RegistrationPatch) -> RegisterRequest:
+    """What the hub is told: the plugins' patch on what is known; `meta` cannot override a fact."""
     meta: dict[str, object] = {
         **(patch.meta or {}),
         "client": f"agent-relay/{seat.adapter.name}",

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from codex_watch import Watch, new_attempt, watch
+from codex_watch import Watch, new_attempt
 from real_codex import Workplace
 from relay_core import (
     Absent,
@@ -36,19 +35,6 @@ from relay_plugins.codex.testing import (
     StubModel,
     Until,
 )
-
-
-@pytest.fixture
-async def user(codex_server: CodexServer) -> AsyncIterator[AppServerClient]:
-    """Whoever sits at the terminal: starts threads and is subscribed to them."""
-    async with codex_server.client(name="codex-tui") as client:
-        yield client
-
-
-@pytest.fixture
-async def codex(workplace: Workplace, codex_server: CodexServer) -> AsyncIterator[Watch]:
-    async with watch(workplace.codex_home) as watching:
-        yield watching
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -39,18 +39,6 @@ from relay_plugins.codex.testing import (
     Until,
 )
 from relay_plugins.codex.wire import ThreadParams
-
-
-@pytest.fixture
-async def user(codex_server: CodexServer) -> AsyncIterator[AppServerClient]:
-    async with codex_server.client(name="codex-tui") as client:
-        yield client
-
-
-@pytest.fixture
-async def codex(workplace: Workplace, codex_server: CodexServer) -> AsyncIterator[Watch]:
-    async with watch(workplace.codex_home) as watching:
-        yield watching
 
 
 @pytest.fixture
