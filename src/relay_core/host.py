@@ -46,7 +46,7 @@ from relay_core.ports import (
 )
 from relay_core.registrar import NO_TABLE, Contributions, Power, Registrar
 from relay_core.seat import Seams, SidecarSettings
-from relay_core.sessions import Environment
+from relay_core.sessions import Environment, Registration, RegistrationPatch
 from relay_core.sidecar import Sidecar
 
 log = logging.getLogger("relay.host")
@@ -336,9 +336,7 @@ class Host:
         sidecar: Sidecar | None = None
         try:
             async with asyncio.timeout(REGISTER_WAIT_S):
-                async with self._sessions_changed:
-                    await self._sessions_changed.wait_for(lambda: place in self._sidecars)
-                sidecar = self._sidecars[place]
+                sidecar = await self._sidecar(place)
                 if sidecar.fenced:
                     sidecar = await self._again(place, adapter)
                 await sidecar.registered.wait()
@@ -347,6 +345,12 @@ class Host:
             detail = f"attached, but not registered within {REGISTER_WAIT_S:g} s: {why}"
             raise NotRegistered(detail, fix="agent-relay status") from error
         return Attached(agent_id=sidecar.agent_id, thread_id=sidecar.thread_id)
+
+    async def _sidecar(self, place: tuple[str, str]) -> Sidecar:
+        """Wait until a session is there."""
+        async with self._sessions_changed:
+            await self._sessions_changed.wait_for(lambda: place in self._sidecars)
+        return self._sidecars[place]
 
     async def _again(self, place: tuple[str, str], adapter: str) -> Sidecar:
         """Take a session back that another instance had taken over: the user asked for it."""
@@ -380,10 +384,28 @@ class Host:
 
     # What plugins and the control socket get -----------------------------------------------------
 
+    async def prepare(
+        self, registration: Registration, environment: Environment
+    ) -> RegistrationPatch:
+        """Ask the plugins about a session that does not exist yet."""
+        patch, _ = await self._hooks.on_register(registration, environment)
+        return patch
+
+    async def context(self, adapter: str, key: str, *, within_s: float) -> str | None:
+        """Ask for the text that a session is given when it starts, once it is registered."""
+        try:
+            async with asyncio.timeout(within_s):
+                sidecar = await self._sidecar((adapter, key))
+                await sidecar.registered.wait()
+        except TimeoutError:
+            return None
+        return await sidecar.context()
+
     def _registrar(self, plugin: str) -> Registrar:
         return Registrar(
             plugin,
             self._contributions,
+            desk=self,
             places=self._places,
             environ=self._environ,
             tables=self._settings.adapter_tables,

@@ -40,7 +40,16 @@ from relay_core.messages import (
 )
 from relay_core.places import Places
 from relay_core.plans import Mode
-from relay_core.sessions import Abilities, Activity, Agent, Environment, Provenance, Turn
+from relay_core.sessions import (
+    Abilities,
+    Activity,
+    Agent,
+    Environment,
+    Provenance,
+    Registration,
+    RegistrationPatch,
+    Turn,
+)
 
 
 class Failpoint(enum.StrEnum):
@@ -301,6 +310,22 @@ class AdapterRegistrar(Protocol):
 
     def operation(self, name: str, handler: Operation) -> None:
         """Answer lines with this `op` on the control socket; PluginConflict when it is taken."""
+        ...
+
+    async def prepare(
+        self, registration: Registration, environment: Environment
+    ) -> RegistrationPatch:
+        """Ask the `on_register` hooks about a session that does not exist yet.
+
+        PluginError, or the plugin's own SettingsError, when it may not be started like this.
+        """
+        ...
+
+    async def context(self, adapter: str, key: str, *, within_s: float) -> str | None:
+        """Ask for the text that a session is given when it starts, once it is registered.
+
+        None when it was not seen and registered in time; PluginError when no plugin has a text.
+        """
         ...
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 import msgspec
 
@@ -11,7 +12,7 @@ from relay_core.hub_api import Fence, SendRequest, SendResponse, VerdictRequest
 from relay_core.messages import META_LIMIT_BYTES, DeliveryId, DeliveryState
 from relay_core.places import Places
 from relay_core.ports import Adapter, Clock, Failpoints, HubPort, Operation
-from relay_core.sessions import Environment
+from relay_core.sessions import Environment, Registration, RegistrationPatch
 
 NO_TABLE = msgspec.Raw(b"{}")
 
@@ -31,6 +32,20 @@ class Contributions:
             raise PluginConflict(plugin, f"{kind} {name!r} belongs to plugin {taken}")
 
 
+class FrontDesk(Protocol):
+    """What a host answers about its sessions to those who bring them."""
+
+    async def prepare(
+        self, registration: Registration, environment: Environment
+    ) -> RegistrationPatch:
+        """See `AdapterRegistrar.prepare`."""
+        ...
+
+    async def context(self, adapter: str, key: str, *, within_s: float) -> str | None:
+        """See `AdapterRegistrar.context`."""
+        ...
+
+
 class Registrar:
     """What one plugin's `register_adapters` gets; implements
     `relay_core.ports.AdapterRegistrar`."""
@@ -40,6 +55,7 @@ class Registrar:
         plugin: str,
         contributions: Contributions,
         *,
+        desk: FrontDesk,
         places: Places,
         environ: Environment,
         tables: Mapping[str, msgspec.Raw],
@@ -49,6 +65,8 @@ class Registrar:
         self._plugin = plugin
         self._contributions = contributions
         self._tables = tables
+        self.prepare = desk.prepare
+        self.context = desk.context
         self.places = places
         self.environ = environ
         self.clock = clock

@@ -182,6 +182,11 @@ class Sidecar:
         """Every plugin's last answers about one message."""
         return self._seat.decisions(message_id)
 
+    async def context(self) -> str:
+        """Ask for the text that the session is given when it starts."""
+        text, _ = await self._seat.hooks.format_context(self._seat.session())
+        return text
+
     def _connection(self) -> str:
         if self._fenced_by is not None:
             return "fenced"

@@ -26,7 +26,7 @@ from relay_plugins.codex.client import Connection, NotLetIn, open_connection
 from relay_plugins.codex.evidence import NOT_LOADED
 from relay_plugins.codex.history import loaded_threads, read_thread
 from relay_plugins.codex.lock import ThreadLock
-from relay_plugins.codex.tracked import TrackedThread
+from relay_plugins.codex.tracked import Launch, TrackedThread
 from relay_plugins.codex.wire import Thread, ThreadNamed, ThreadStarted, ThreadStatusChanged
 
 log = logging.getLogger("relay.codex")
@@ -56,7 +56,8 @@ class AppServer:
     """Keeps one connection alive, and the threads that are wanted of it.
 
     `wanted` are threads that were asked for by name; with `want_all` every thread that is no helper
-    is taken. `attended` tells whether someone is known to be there.
+    is taken. `attended` tells whether someone is known to be there, `launch` how the terminal was
+    started that this app-server serves alone.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class AppServer:
         self.wanted: set[str] = set()
         self.want_all = False
         self.attended = False
+        self.launch: Launch | None = None
         self.threads: dict[str, TrackedThread] = {}
         self.connection: Connection | None = None
         self.serial = 0
@@ -271,7 +273,7 @@ class AppServer:
             self._trouble(error)
             return None
         attended = self.attended or named
-        tracked = TrackedThread(thread, attended=attended, report=self._report)
+        tracked = TrackedThread(thread, attended=attended, launch=self.launch, report=self._report)
         self.threads[thread.id] = tracked
         return tracked
 

@@ -21,7 +21,7 @@ from relay_plugins.codex.address import (
 )
 from relay_plugins.codex.app_server import AppServer
 from relay_plugins.codex.client import Unreachable
-from relay_plugins.codex.tracked import TrackedThread
+from relay_plugins.codex.tracked import Launch, TrackedThread
 
 SETTLE_S = 2.0
 """How long a daemon's socket must exist before we come: its terminal UI is to be its first client,
@@ -36,12 +36,14 @@ SEEN_WITHIN_S = 10.0
 class AttachRequest(Struct, forbid_unknown_fields=True):
     """The body of `codex.attach`. Without `thread` every thread that is loaded there is taken.
 
-    `token_file` holds the bearer token of an app-server that runs with `--ws-auth`.
+    `token_file` holds the bearer token of an app-server that runs with `--ws-auth`; `launch` is
+    given for one that was started together with a terminal of the user's.
     """
 
     app_server: str
     thread: str | None = None
     token_file: str | None = None
+    launch: Launch | None = None
 
 
 class ThreadReport(Struct):
@@ -148,6 +150,7 @@ class Servers:
         if token_file is not None:
             read_token(token_file)  # one that cannot be used is refused now, not at a reconnect
         server = self._server(address, token_file, settle_s=0.0)
+        server.launch = request.launch
         if request.thread is None:
             fresh = not (server.want_all and server.attended)
             server.want_everything()

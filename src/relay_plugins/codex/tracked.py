@@ -18,6 +18,7 @@ from relay_core import (
     SessionEvent,
     SessionSeen,
     SessionTurnEnded,
+    Struct,
     TurnStatus,
     WireError,
 )
@@ -56,6 +57,17 @@ STATUSES = {
 }
 
 
+class Launch(Struct):
+    """How the terminal was started that an app-server serves alone.
+
+    `environment` has the variables that count for its sessions, `approval` the mode that was asked
+    for; None where Codex's own settings stood.
+    """
+
+    environment: dict[str, str] = {}
+    approval: str | None = None
+
+
 class TrackedThread:
     """A thread of one app-server; its id is the session's key.
 
@@ -67,9 +79,15 @@ class TrackedThread:
     """
 
     def __init__(
-        self, thread: Thread, *, attended: bool, report: Callable[[SessionEvent], None]
+        self,
+        thread: Thread,
+        *,
+        attended: bool,
+        report: Callable[[SessionEvent], None],
+        launch: Launch | None = None,
     ) -> None:
         self.thread = thread
+        self._launch = launch
         self.attended = attended
         self.activity = Activity.AWAY
         self.turn: RunningTurn | None = None
@@ -286,6 +304,7 @@ class TrackedThread:
             self._report_seen()
 
     def _report_seen(self) -> None:
+        launch = self._launch or Launch()
         self._report(
             SessionSeen(
                 key=self.id,
@@ -294,9 +313,11 @@ class TrackedThread:
                 provider=ADAPTER,
                 activity=self.activity,
                 turn=self.turn,
-                approval=self._approval,
+                approval=self._approval or launch.approval,
                 model=self.thread.model,
                 attended=self.attended,
+                launched=self._launch is not None,
+                environment=launch.environment,
             )
         )
 
