@@ -26,7 +26,8 @@ from relay_core.errors import (
 from relay_core.hub_client import HubClient, check_url
 from relay_core.messages import Struct
 from relay_core.places import Places, find_places
-from relay_core.settings import DEFAULT_PORT, Settings, load
+from relay_core.settings import Settings, load
+from relay_core.variables import DEFAULT_PORT
 from relay_hub.tokens import read_token
 
 ASK_HUB_S = 2.0

@@ -91,6 +91,7 @@ from relay_core.sessions import (
     agent_id_for,
 )
 from relay_core.user_files import read_user_file
+from relay_core.variables import Reach, Variable, absolute_path, chosen_from
 
 __all__ = [
     "OPERATOR",
@@ -141,6 +142,7 @@ __all__ = [
     "Prompt",
     "Proof",
     "Provenance",
+    "Reach",
     "Registered",
     "Registration",
     "RegistrationPatch",
@@ -169,11 +171,14 @@ __all__ = [
     "TurnEnded",
     "TurnStatus",
     "Unknown",
+    "Variable",
     "Verdict",
     "WasHeld",
     "WasSkipped",
     "WireError",
+    "absolute_path",
     "agent_id_for",
+    "chosen_from",
     "find_places",
     "hookimpl",
     "parse_fence",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, TypeVar, cast, dataclass_transform
 
@@ -20,16 +20,14 @@ from relay_core.located_toml import TomlText, Tree
 from relay_core.places import Places
 from relay_core.sessions import Policy
 from relay_core.user_files import read_user_file
+from relay_core.variables import DEFAULT_PORT, MAX_PORT, SHORTEST_MS, URL, VARIABLES, hub_url
 
-DEFAULT_PORT = 4850
 ADAPTER_TABLES = ("codex",)
 """Tables of config.toml that belong to adapters; handed to them unread."""
 
 SECOND_MS = 1_000
 MINUTE_MS = 60 * SECOND_MS
 DAY_MS = 24 * 60 * MINUTE_MS
-SHORTEST_MS = 10
-MAX_PORT = 65_535
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=MAX_PORT)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
@@ -44,8 +42,6 @@ T = TypeVar("T")
 
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h|d)")
 _UNITS_MS = {"ms": 1, "s": SECOND_MS, "m": MINUTE_MS, "h": 60 * MINUTE_MS, "d": DAY_MS}
-_URL = re.compile(r"(https?)://(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9.-]{1,253})(?::([0-9]{1,5}))?/?")
-_TOKEN = re.compile(r"[!-~]{1,512}")
 _PLACE = re.compile(r"(.*) - at `\$(.*)`")
 
 
@@ -312,49 +308,15 @@ def _duration_ms(value: object, path: tuple[str, ...], source: TomlText) -> int:
 def _environment(environ: Mapping[str, str]) -> dict[str, tuple[tuple[str, str], object]]:
     """Read the variables that are set; an empty one counts as not set, as it always did."""
     return {
-        name: (path, read(name, environ[name]))
-        for name, path, read in _VARIABLES
-        if environ.get(name, "")
+        each.name: (_path(each.setting), each.read(each.name, environ[each.name]))
+        for each in VARIABLES
+        if each.setting is not None and environ.get(each.name, "")
     }
 
 
-def _url(name: str, value: str) -> str:
-    match = _URL.fullmatch(value)
-    port = match[3] if match else None
-    if match is None or (port is not None and not 0 < int(port) <= MAX_PORT):
-        shown = re.sub(r"//.*@", "//…@", value)  # there may be a password
-        raise SettingsError(f"{name}: {shown!r} is no URL of a hub", fix=_URL_FIX)
-    return f"{match[1]}://{match[2].lower()}" + (f":{int(port)}" if port else "")
-
-
-_URL_FIX = f"use http://127.0.0.1:{DEFAULT_PORT}, without a path or a user name"
-
-
-def _token(name: str, value: str) -> str:
-    token = value.removesuffix("\n").removesuffix("\r")
-    if not _TOKEN.fullmatch(token):
-        raise SettingsError(
-            f"{name} is no token: 1 to 512 visible ASCII characters, no spaces",
-            fix="copy the output of `agent-relay token show --reveal`",
-        )
-    return token
-
-
-def _interval_ms(name: str, value: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,8}", value) or not SHORTEST_MS <= int(value) <= DAY_MS:
-        raise SettingsError(
-            f"{name}: {value!r} is no number of milliseconds", fix=f"use {SHORTEST_MS} to {DAY_MS}"
-        )
-    return int(value)
-
-
-_Read = Callable[[str, str], object]
-_VARIABLES: tuple[tuple[str, tuple[str, str], _Read], ...] = (
-    ("AGENT_RELAY_URL", ("hub", "url"), _url),
-    ("AGENT_RELAY_TOKEN", ("hub", "token"), _token),
-    ("AGENT_RELAY_CODEX_POLL_INTERVAL_MS", ("host", "repair"), _interval_ms),
-    ("AGENT_RELAY_CODEX_HEARTBEAT_INTERVAL_MS", ("host", "heartbeat"), _interval_ms),
-)
+def _path(setting: str) -> tuple[str, str]:
+    table, _, key = setting.partition(".")
+    return table, key
 
 
 # --- putting it together ---------------------------------------------------------------------
@@ -414,8 +376,8 @@ def _check_url(hub: HubSettings, origin: str, source: TomlText) -> None:
     if hub.url is None:
         return
     variable = origin.removeprefix("environment ") if origin.startswith("environment ") else None
-    url = _url(variable or f"{source.where(('hub', 'url'))}: hub.url", hub.url)
-    match = _URL.fullmatch(url)
+    url = hub_url(variable or f"{source.where(('hub', 'url'))}: hub.url", hub.url)
+    match = URL.fullmatch(url)
     if match is None or loopback(match[2]) or (match[1] == "https" and hub.allow_remote):
         return
     fix = "use a loopback address, or https with allow_remote = true in [hub]"

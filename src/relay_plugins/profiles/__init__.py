@@ -23,10 +23,25 @@ from relay_core import (
     read_user_file,
 )
 from relay_plugins.profiles.choice import chosen
-from relay_plugins.profiles.file import APPROVALS, Profile, profiles_in, words
+from relay_plugins.profiles.file import Profile, profiles_in
+from relay_plugins.profiles.variables import (
+    APPROVAL,
+    CAPS,
+    CHANNELS,
+    FILE,
+    LABEL,
+    PROFILE,
+    RIG,
+    TAGS,
+    VARIABLES,
+    channels,
+    listed,
+    one_word,
+    profiles_file,
+)
 
-FILE = "AGENT_RELAY_PROFILES_FILE"
-NAME = "AGENT_RELAY_PROFILE"
+__all__ = ["VARIABLES", "check_profiles", "profiles_path"]
+
 DEFAULT_CAPABILITIES = ("chat",)
 MAX_BYTES = 1024 * 1024
 
@@ -35,45 +50,63 @@ MAX_BYTES = 1024 * 1024
 def on_register(registration: Registration, environment: Environment) -> RegistrationPatch:
     """Give a session its label, tags, capabilities, channels, approval mode and meta."""
     profile = _profile(registration, environment)
-    capabilities = _listed(environment, "AGENT_RELAY_CAPS") or profile.capabilities
+    capabilities = listed(CAPS.name, environment.get(CAPS.name, "")) or profile.capabilities
     meta = dict(profile.meta)
     if profile.name:
         meta["profile"] = msgspec.Raw(msgspec.json.encode(profile.name))
     return RegistrationPatch(
-        label=_label(environment) or profile.label,
+        label=one_word(LABEL.name, environment.get(LABEL.name, "")) or profile.label,
         tags=_tags(registration, environment, profile),
         capabilities=capabilities or DEFAULT_CAPABILITIES,
-        channels=_listed(environment, "AGENT_RELAY_CHANNELS") or profile.channels,
+        channels=channels(CHANNELS.name, environment.get(CHANNELS.name, "")) or profile.channels,
         approval=_approval(environment) or profile.approval,
         profile=profile.name or None,
         meta=meta or None,
     )
 
 
-def _profile(registration: Registration, environment: Environment) -> Profile:
-    file = _file(environment)
+def profiles_path(environment: Environment) -> Path:
+    """Where profiles.json is: named by the session's environment, else this process's, else in
+    the usual place."""
+    named = environment.get(FILE.name) or os.environ.get(FILE.name)
+    if not named:
+        return find_places(os.environ, os.getuid()).profiles_file
+    named = profiles_file(FILE.name, named)
+    return Path(f"{_home(environment)}/{named[2:]}" if named.startswith("~/") else named)
+
+
+def check_profiles(file: Path, wanted: str = "") -> tuple[str, ...] | None:
+    """Read a profiles.json as a registration would, and name its profiles; None without a file.
+
+    SettingsError for what would refuse a session, a profile `wanted` that is not there included.
+    """
     text = read_user_file(file, max_bytes=MAX_BYTES)
-    wanted = environment.get(NAME, "").strip()
     if text is None:
         if wanted:
-            fix = f"write {file}, or unset {NAME}"
-            raise SettingsError(f"{NAME}={wanted}, but there is no such file", file=file, fix=fix)
+            raise _no_file(file, wanted)
+        return None
+    profiles = profiles_in(text, file)
+    if wanted:
+        chosen(profiles, wanted, "/", home="", file=file)
+    return tuple(profiles)
+
+
+def _profile(registration: Registration, environment: Environment) -> Profile:
+    file = profiles_path(environment)
+    text = read_user_file(file, max_bytes=MAX_BYTES)
+    wanted = environment.get(PROFILE.name, "").strip()
+    if text is None:
+        if wanted:
+            raise _no_file(file, wanted)
         return Profile()
     return chosen(
         profiles_in(text, file), wanted, registration.cwd, home=_home(environment), file=file
     )
 
 
-def _file(environment: Environment) -> Path:
-    """The session's own file, else the one of this process, else the one in the usual place."""
-    named = environment.get(FILE) or os.environ.get(FILE)
-    if not named:
-        return find_places(os.environ, os.getuid()).profiles_file
-    if named.startswith("~/"):
-        named = f"{_home(environment)}/{named[2:]}"
-    if not named.startswith("/") or "\0" in named:
-        raise SettingsError(f"{FILE}={named!r} is no absolute path", fix=f"unset {FILE}")
-    return Path(named)
+def _no_file(file: Path, wanted: str) -> SettingsError:
+    fix = f"write {file}, or unset {PROFILE.name}"
+    return SettingsError(f"{PROFILE.name}={wanted}, but there is no such file", file=file, fix=fix)
 
 
 def _home(environment: Environment) -> str:
@@ -83,30 +116,14 @@ def _home(environment: Environment) -> str:
 def _tags(
     registration: Registration, environment: Environment, profile: Profile
 ) -> tuple[str, ...]:
-    rig = environment.get("AGENT_RELAY_CODEX_RIG", "").strip() or registration.rig
+    rig = one_word(RIG.name, environment.get(RIG.name, "")) or registration.rig
     folder = registration.cwd.rstrip("/").rpartition("/")[2]
     project = folder if folder.isprintable() and folder else "unknown"
-    own = _listed(environment, "AGENT_RELAY_TAGS") or profile.tags
+    own = listed(TAGS.name, environment.get(TAGS.name, "")) or profile.tags
     every = (registration.provider, rig, project, *own, *registration.tags)
     return tuple(dict.fromkeys(tag for tag in every if tag))
 
 
-def _label(environment: Environment) -> str | None:
-    label = environment.get("AGENT_RELAY_LABEL", "").strip()
-    return words((label,), "AGENT_RELAY_LABEL")[0] if label else None
-
-
-def _listed(environment: Environment, variable: str) -> tuple[str, ...]:
-    """Split what is separated by commas; empty parts and repetitions do not count."""
-    parts = (part.strip() for part in environment.get(variable, "").split(","))
-    return words(tuple(dict.fromkeys(part for part in parts if part)), variable)
-
-
 def _approval(environment: Environment) -> str | None:
-    approval = environment.get("AGENT_RELAY_APPROVAL", "")
-    if approval and approval not in APPROVALS:
-        raise SettingsError(
-            f"AGENT_RELAY_APPROVAL={approval!r} is no approval mode",
-            fix=f"use one of {', '.join(APPROVALS)}",
-        )
-    return approval or None
+    APPROVAL.check(environment)
+    return environment.get(APPROVAL.name) or None
