@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -23,12 +23,14 @@ from relay_core.errors import (
     SettingsError,
     WireError,
 )
-from relay_core.hub_client import HubClient, check_url
 from relay_core.messages import Struct
 from relay_core.places import Places, find_places
 from relay_core.settings import Settings, load
 from relay_core.variables import DEFAULT_PORT
 from relay_hub.tokens import read_token
+
+if TYPE_CHECKING:
+    from relay_core.hub_client import HubClient
 
 ASK_HUB_S = 2.0
 """How long the running host may take to say where its hub is."""
@@ -63,6 +65,8 @@ def look_around() -> Here:
 @asynccontextmanager
 async def open_hub(url: str | None = None) -> AsyncGenerator[HubClient]:
     """Open a client of the hub that has proved itself."""
+    from relay_core.hub_client import HubClient  # a tenth of a second that `--help` does not need
+
     here = look_around()
     place = await find_hub(here, url)
     token = find_token(here)
@@ -75,6 +79,8 @@ async def open_hub(url: str | None = None) -> AsyncGenerator[HubClient]:
 
 async def find_hub(here: Here, url: str | None) -> HubPlace:
     """Find the hub's address; asks nobody but this user's own host."""
+    from relay_core.hub_client import check_url
+
     if url is not None:
         return HubPlace(url=_checked_argument(url), found_by="--url")
     origin = next((one.origin for one in here.settings.origins if one.key == "hub.url"), "default")
@@ -120,6 +126,8 @@ async def _hub_of_running_host(places: Places) -> str | None:
 
 async def _why_no_token(here: Here, place: HubPlace) -> RelayError:
     """Find out why there is no token: nothing runs here, or the hub is somebody else's."""
+    from relay_core.hub_client import HubClient
+
     async with HubClient(place.url, "none") as hub:
         try:
             await hub.authenticate()
@@ -134,6 +142,8 @@ async def _why_no_token(here: Here, place: HubPlace) -> RelayError:
 
 
 def _checked_argument(url: str) -> str:
+    from relay_core.hub_client import check_url
+
     try:
         return check_url(url)
     except SettingsError as error:

@@ -18,7 +18,7 @@ from typing import cast
 
 import msgspec
 
-from relay_core.errors import RelayError, WireError
+from relay_core.errors import NO_SOCKETS_FIX, RelayError, WireError, is_forbidden
 from relay_core.messages import Struct
 
 log = logging.getLogger("relay.control")
@@ -91,6 +91,9 @@ async def call(socket: Path, op: str, body: object = None, *, timeout_s: float =
         detail = f"the host did not answer {op} within {timeout_s:g} s"
         raise HostUnreachable(detail, fix="agent-relay status") from error
     except OSError as error:
+        if is_forbidden(error):
+            detail = "this command may not open any socket, so it cannot reach the host"
+            raise HostUnreachable(detail, fix=NO_SOCKETS_FIX) from error
         detail = f"no host listens on {socket}"
         raise HostUnreachable(detail, fix="agent-relay up") from error
     try:

@@ -11,6 +11,7 @@
     │   ├── HubRefused         an answer with a status and a stable code
     │   │   └── StaleEpoch     another instance took this agent over: stop
     │   └── HubUnreachable     no answer
+    │       └── SocketsForbidden   this process may open no socket: a sandbox
     ├── WireError              the other side sent what cannot be understood
     ├── SettingsError          the user's configuration: file, line, reason
     └── IllegalTransition      ours: an event that the delivery machine does not allow
@@ -21,6 +22,7 @@ there is one, is the command or the change that mends it.
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 
@@ -130,6 +132,31 @@ class HubUnreachable(HubError):
     """The hub gave no answer: not running, restarting, or the connection broke."""
 
     code = "hub_unreachable"
+
+
+NO_SOCKETS_FIX = "run it outside of the sandbox: in a terminal, or allowed by who is asked there"
+
+
+class SocketsForbidden(HubUnreachable):
+    """The system lets this process open no socket: commands in an agent's sandbox get this."""
+
+    code = "sockets_forbidden"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this command may not open any socket, so it cannot reach the hub",
+            fix=NO_SOCKETS_FIX,
+        )
+
+
+def is_forbidden(error: BaseException) -> bool:
+    """Tell whether an error, or what caused it, is that a process may not open sockets."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, PermissionError) and seen.errno == errno.EPERM:
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
 
 
 class WireError(RelayError):

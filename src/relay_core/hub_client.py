@@ -13,7 +13,15 @@ import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 
-from relay_core.errors import HubRefused, HubUnreachable, SettingsError, StaleEpoch, WireError
+from relay_core.errors import (
+    HubRefused,
+    HubUnreachable,
+    SettingsError,
+    SocketsForbidden,
+    StaleEpoch,
+    WireError,
+    is_forbidden,
+)
 from relay_core.hub_api import (
     AgentPatch,
     AnnotateRequest,
@@ -223,7 +231,7 @@ class HubClient:
                 status, "stream_refused", f"the hub refused the stream: {status}"
             ) from error
         except (OSError, TimeoutError, WebSocketException) as error:
-            raise HubUnreachable(f"no hub answers at {self.url}", fix="agent-relay up") from error
+            raise self._unreachable(error) from error
         return SocketStream(socket)
 
     # What readers ask ----------------------------------------------------------------------------
@@ -311,7 +319,12 @@ class HubClient:
             return await self._http.request(method, url, content=content, headers=headers)
         except httpx.TransportError as error:
             self._sure = False
-            raise HubUnreachable(f"no hub answers at {self.url}", fix="agent-relay up") from error
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: Exception) -> HubUnreachable:
+        if is_forbidden(error):
+            return SocketsForbidden()
+        return HubUnreachable(f"no hub answers at {self.url}", fix="agent-relay up")
 
 
 class SocketStream:

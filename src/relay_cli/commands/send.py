@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -17,8 +18,10 @@ from relay_cli.problems import Failed, TimedOut, Usage
 from relay_core.delivery import CLAIMED_BY_OTHER
 from relay_core.errors import HubRefused, HubUnreachable
 from relay_core.hub_api import MessageView, SendRequest, SendResponse, SentDelivery
-from relay_core.hub_client import HubClient
 from relay_core.messages import AgentId, Delivery, DeliveryState, MessageId
+
+if TYPE_CHECKING:
+    from relay_core.hub_client import HubClient
 
 MOST_READ_BYTES = 64 * 1024 * 1024
 """The most that is read from standard input; how large a message may be, the hub says."""
