@@ -35,6 +35,7 @@ from relay_core.fence import parse as parse_fence
 from relay_core.hookspecs import hookimpl
 from relay_core.hub_api import SendRequest, SendResponse
 from relay_core.messages import (
+    HUB,
     OPERATOR,
     AgentId,
     Attempt,
@@ -94,6 +95,7 @@ from relay_core.user_files import read_user_file
 from relay_core.variables import Reach, Variable, absolute_path, chosen_from
 
 __all__ = [
+    "HUB",
     "OPERATOR",
     "Abilities",
     "Absent",

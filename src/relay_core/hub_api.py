@@ -10,6 +10,7 @@ import msgspec
 
 from relay_core.messages import (
     AgentId,
+    Attempt,
     AttemptId,
     ClaimState,
     Delivery,
@@ -18,6 +19,8 @@ from relay_core.messages import (
     Message,
     MessageId,
     Offer,
+    PairId,
+    PairState,
     Struct,
     TurnStatus,
 )
@@ -234,6 +237,142 @@ class MessagePatch(Struct):
     """PATCH /api/messages/{id}: the recipient has read it by itself."""
 
     read_by: AgentId
+
+
+class CancelledDelivery(Struct):
+    """What cancelling did to one delivery.
+
+    `result` is `cancelled`, `on_its_way` (too late: the session may hold it) or `over` (it had
+    ended before).
+    """
+
+    id: DeliveryId
+    agent_id: AgentId
+    result: str
+    state: DeliveryState
+    reason: str | None = None
+
+
+class Cancellation(Struct):
+    """POST /api/messages/{id}/cancel: what became of each delivery; without a body."""
+
+    id: MessageId
+    deliveries: tuple[CancelledDelivery, ...]
+
+
+class Pair(Struct):
+    """Two agents that talk to each other alone, each in one such pair at a time.
+
+    `reason` says why it ended: `rejected`, `withdrawn`, `expired`, `hung_up` or `agent_gone`.
+    `ended_by` is the agent, or `operator`, that ended it; None when time did. `expires_at` is when
+    an invitation ends that nobody has answered.
+    """
+
+    id: PairId
+    inviter: AgentId
+    invitee: AgentId
+    state: PairState
+    created_at: int
+    updated_at: int
+    objective: str | None = None
+    reason: str | None = None
+    ended_by: AgentId | None = None
+    expires_at: int | None = None
+
+
+class PairList(Struct):
+    """GET /api/pairs: newest first."""
+
+    pairs: tuple[Pair, ...]
+
+
+class PairRequest(Struct):
+    """POST /api/pairs: `target` is any target that means exactly one other agent.
+
+    409 `pair_busy` when either of the two is in a pair that is pending or active. `from` may be
+    left out with an agent's token.
+    """
+
+    target: str
+    from_: AgentId | None = msgspec.field(name="from", default=None)
+    objective: str | None = None
+    instance_id: str | None = None
+    epoch: int | None = None
+
+
+class PairAnswer(Struct):
+    """POST /api/pairs/{id}/accept|reject|hangup: the agent that does so.
+
+    `from` says the same as `agentId`. Without either: the token's agent. With the user token,
+    accepting and rejecting are then the invitee's, hanging up is the operator's.
+    """
+
+    agent_id: AgentId | None = None
+    from_: AgentId | None = msgspec.field(name="from", default=None)
+    instance_id: str | None = None
+    epoch: int | None = None
+
+
+class PairMessageRequest(Struct):
+    """POST /api/pairs/{id}/messages: from one of the two, to the other."""
+
+    body: str
+    from_: AgentId | None = msgspec.field(name="from", default=None)
+    subject: str | None = None
+    reply_to: MessageId | None = None
+    urgent: bool = False
+    instance_id: str | None = None
+    epoch: int | None = None
+
+
+class DeadLetter(Struct):
+    """A dead delivery and what it was to bring; `excerpt` is how the message's body begins.
+
+    Dead letters that were retried (`delivery.retriedAs`) or dropped are in no list.
+    """
+
+    delivery: Delivery
+    from_: AgentId = msgspec.field(name="from")
+    to: str
+    excerpt: str
+    subject: str | None = None
+    dropped_ms: int | None = None
+
+
+class DeadList(Struct):
+    """GET /api/dead: newest first."""
+
+    dead: tuple[DeadLetter, ...]
+
+
+class AttemptView(Attempt):
+    """An attempt and what became of it; `outcome` is None while it is in doubt."""
+
+    outcome: str | None = None
+    resolved_ms: int | None = None
+    turn_id: str | None = None
+    turn_status: TurnStatus | None = None
+
+
+class Transition(Struct):
+    """One step of a delivery, and the event that caused it."""
+
+    at_ms: int
+    event: str
+    before: DeliveryState
+    after: DeliveryState
+    reason: str | None = None
+    attempt_id: AttemptId | None = None
+
+
+class DeadView(Struct):
+    """GET /api/dead/{deliveryId}: all that is known of one dead letter, oldest first."""
+
+    delivery: Delivery
+    message: Message
+    dropped_ms: int | None = None
+    attempts: tuple[AttemptView, ...] = ()
+    transitions: tuple[Transition, ...] = ()
 
 
 class Cursor(Struct):

@@ -1,16 +1,15 @@
-"""The way to a hub over HTTP and one websocket: the only file that knows the hub's wire."""
+"""The way to a hub over HTTP and one websocket: the only file that knows the hub's paths."""
 
 from __future__ import annotations
 
-import contextlib
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Self, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 import httpx
 import msgspec
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 
 from relay_core.errors import (
@@ -26,26 +25,33 @@ from relay_core.hub_api import (
     AgentPatch,
     AnnotateRequest,
     AttemptRequest,
+    Cancellation,
     Claim,
     ClaimList,
     ClaimRequest,
+    DeadLetter,
+    DeadList,
+    DeadView,
     ErrorBody,
     Fence,
     HeartbeatRequest,
     MessageView,
     OfferList,
     Outcome,
+    Pair,
+    PairAnswer,
+    PairList,
+    PairMessageRequest,
+    PairRequest,
     RegisterRequest,
     SendRequest,
     SendResponse,
-    Served,
-    ServeFrame,
     StatusRequest,
-    StreamFrame,
     TurnReport,
     VerdictRequest,
 )
 from relay_core.hub_proof import CHALLENGE_BYTES, is_hub, token_hash, token_key
+from relay_core.hub_stream import SocketStream
 from relay_core.messages import (
     AgentId,
     Attempt,
@@ -55,6 +61,8 @@ from relay_core.messages import (
     Message,
     MessageId,
     Offer,
+    PairId,
+    PairState,
     Struct,
 )
 from relay_core.sessions import Agent
@@ -208,7 +216,7 @@ class HubClient:
     async def send(
         self, request: SendRequest, *, idempotency_key: str | None = None
     ) -> SendResponse:
-        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        headers = _once(idempotency_key)
         return await self._ask("POST", "/api/messages", request, SendResponse, headers=headers)
 
     async def open_stream(self) -> SocketStream:
@@ -270,10 +278,86 @@ class HubClient:
         offers = (await self._ask("GET", path, None, OfferList)).offers
         return tuple(offer.delivery for offer in offers)
 
+    async def remove_agent(self, agent_id: str) -> None:
+        """Forget an agent: its mail is dead, its pair ends, its tokens are void."""
+        await self._tell("DELETE", f"/api/agents/{_part(agent_id)}", None)
+
+    async def thread(self, message_id: int, *, since: int = 0) -> tuple[MessageView, ...]:
+        """List the first messages of a conversation after a message id; at most `INBOX_PAGE`."""
+        path = f"/api/messages/{message_id}/thread?since={since}&limit={INBOX_PAGE}"
+        return await self._ask("GET", path, None, tuple[MessageView, ...])
+
+    async def cancel(self, message_id: int) -> Cancellation:
+        """Take a message back where it is not on its way yet."""
+        return await self._ask("POST", f"/api/messages/{message_id}/cancel", None, Cancellation)
+
     async def new_agent_token(self, agent_id: str) -> str:
         """Make a token that acts for one agent; the hub shows it this once."""
         body = _TokenRequest(agent_id=AgentId(agent_id))
         return (await self._ask("POST", "/api/tokens", body, _TokenResponse)).token
+
+    # Pairs ---------------------------------------------------------------------------------------
+
+    async def invite(self, request: PairRequest, *, idempotency_key: str | None = None) -> Pair:
+        """Invite an agent to a pair."""
+        headers = _once(idempotency_key)
+        return await self._ask("POST", "/api/pairs", request, Pair, headers=headers)
+
+    async def accept_pair(self, pair_id: str, answer: PairAnswer) -> Pair:
+        """Accept an invitation; doing it twice is harmless."""
+        return await self._ask("POST", f"/api/pairs/{_part(pair_id)}/accept", answer, Pair)
+
+    async def reject_pair(self, pair_id: str, answer: PairAnswer) -> Pair:
+        """Turn an invitation down; doing it twice is harmless."""
+        return await self._ask("POST", f"/api/pairs/{_part(pair_id)}/reject", answer, Pair)
+
+    async def send_to_pair(
+        self, pair_id: str, request: PairMessageRequest, *, idempotency_key: str | None = None
+    ) -> SendResponse:
+        """Write to the partner."""
+        path, headers = f"/api/pairs/{_part(pair_id)}/messages", _once(idempotency_key)
+        return await self._ask("POST", path, request, SendResponse, headers=headers)
+
+    async def hang_up(self, pair_id: str, answer: PairAnswer) -> Pair:
+        """End a pair, or take an invitation back; doing it twice is harmless."""
+        return await self._ask("POST", f"/api/pairs/{_part(pair_id)}/hangup", answer, Pair)
+
+    async def pair(self, pair_id: str) -> Pair:
+        """Show one pair."""
+        return await self._ask("GET", f"/api/pairs/{_part(pair_id)}", None, Pair)
+
+    async def pairs(
+        self,
+        agent_id: str | None = None,
+        *,
+        states: Iterable[PairState] = (),
+        before: PairId | None = None,
+    ) -> tuple[Pair, ...]:
+        """List pairs, newest first, those made before another; at most `INBOX_PAGE`."""
+        query = _query(agent=agent_id, state=",".join(states) or None, before=before)
+        return (await self._ask("GET", f"/api/pairs{query}", None, PairList)).pairs
+
+    # Dead letters --------------------------------------------------------------------------------
+
+    async def dead(
+        self, agent_id: str | None = None, *, before: DeliveryId | None = None
+    ) -> tuple[DeadLetter, ...]:
+        """List dead letters, newest first, those before another; at most `INBOX_PAGE`."""
+        path = f"/api/dead{_query(**{'for': agent_id}, before=before)}"
+        return (await self._ask("GET", path, None, DeadList)).dead
+
+    async def dead_letter(self, delivery_id: int) -> DeadView:
+        """Show all that is known of one dead letter."""
+        return await self._ask("GET", f"/api/dead/{delivery_id}", None, DeadView)
+
+    async def retry_dead(self, delivery_id: int, *, idempotency_key: str | None = None) -> Delivery:
+        """Queue it again; answers the delivery that takes its place."""
+        path, headers = f"/api/dead/{delivery_id}/retry", _once(idempotency_key)
+        return await self._ask("POST", path, None, Delivery, headers=headers)
+
+    async def drop_dead(self, delivery_id: int) -> DeadLetter:
+        """List it no longer; doing it twice is harmless."""
+        return await self._ask("POST", f"/api/dead/{delivery_id}/drop", None, DeadLetter)
 
     # The wire ------------------------------------------------------------------------------------
 
@@ -327,30 +411,6 @@ class HubClient:
         return HubUnreachable(f"no hub answers at {self.url}", fix="agent-relay up")
 
 
-class SocketStream:
-    """The push connection of one host; implements `relay_core.ports.HubStream`."""
-
-    def __init__(self, socket: ClientConnection) -> None:
-        self._socket = socket
-
-    async def serve(self, agents: tuple[Served, ...]) -> None:
-        try:
-            await self._socket.send(msgspec.json.encode(ServeFrame(agents=agents)).decode())
-        except WebSocketException as error:
-            raise HubUnreachable("the hub's stream broke") from error
-
-    async def frames(self) -> AsyncIterator[StreamFrame]:
-        """Yield what is pushed; frames of an unknown type are passed over."""
-        decoder = msgspec.json.Decoder(StreamFrame)
-        with contextlib.suppress(WebSocketException):
-            async for text in self._socket:
-                with contextlib.suppress(msgspec.DecodeError):
-                    yield decoder.decode(text)
-
-    async def close(self) -> None:
-        await self._socket.close()
-
-
 def _refusal(response: httpx.Response) -> HubRefused:
     try:
         body = msgspec.json.decode(response.content, type=ErrorBody)
@@ -370,9 +430,16 @@ def _refusal(response: httpx.Response) -> HubRefused:
 
 
 def _fence_query(fence: Fence) -> str:
-    given = {"instanceId": fence.instance_id, "epoch": fence.epoch}
+    return _query(instanceId=fence.instance_id, epoch=fence.epoch)
+
+
+def _query(**given: str | int | None) -> str:
     query = urlencode({name: value for name, value in given.items() if value is not None})
     return f"?{query}" if query else ""
+
+
+def _once(idempotency_key: str | None) -> dict[str, str]:
+    return {"Idempotency-Key": idempotency_key} if idempotency_key else {}
 
 
 def _part(value: str) -> str:

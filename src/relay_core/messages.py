@@ -19,8 +19,14 @@ AttemptId = NewType("AttemptId", str)
 AgentId = NewType("AgentId", str)
 """An agent's name at the hub, stable over resumes of its session."""
 
+PairId = NewType("PairId", str)
+"""Two agents that talk to each other alone, given by the hub."""
+
 OPERATOR = AgentId("operator")
 """Who a message is from when the person at the keyboard sends it."""
+
+HUB = AgentId("hub")
+"""Who a message is from when the hub itself has something to say; nothing is sent there."""
 
 META_LIMIT_BYTES = 16 * 1024
 """The most that a message's `meta`, or one annotation, may take as JSON."""
@@ -64,11 +70,20 @@ class ClaimState(enum.StrEnum):
     DEAD = "dead"
 
 
+class PairState(enum.StrEnum):
+    """Where a pair stands."""
+
+    PENDING = "pending"
+    ACTIVE = "active"
+    ENDED = "ended"
+
+
 class Credential(enum.StrEnum):
-    """What kind of token a sender showed to the hub."""
+    """What kind of token a sender showed to the hub; `hub` for what the hub wrote itself."""
 
     USER = "user"
     AGENT = "agent"
+    HUB = "hub"
 
 
 class Sender(Struct):
@@ -102,7 +117,7 @@ class Message(Struct):
     urgent: bool = False
     type: str | None = None
     meta: msgspec.Raw = msgspec.Raw(b"{}")
-    pair_id: str | None = None
+    pair_id: PairId | None = None
     conversation_id: MessageId | None = None
     hop: int = 0
     expires_at: int | None = None
@@ -116,7 +131,8 @@ class Delivery(Struct):
 
     `seq` orders the deliveries of one recipient. `attempt_id` is the open attempt, or the last one.
     `not_before_ms` is when a retry may start. `strikes` counts agent crashes right after an
-    injection. `reason` says why the state is what it is, in one word.
+    injection. `reason` says why the state is what it is, in one word. `retried_as` is the delivery
+    that took the place of a dead one.
     """
 
     id: DeliveryId
@@ -137,6 +153,7 @@ class Delivery(Struct):
     created_ms: int = 0
     updated_ms: int = 0
     delivered_ms: int | None = None
+    retried_as: DeliveryId | None = None
 
 
 class Offer(Struct):
