@@ -34,6 +34,10 @@ AGENT_RELAY = LazyGroup(
         "plugins": CommandPlace(
             module=f"{COMMANDS}.plugins", summary="List the plugins and what became of them."
         ),
+        "config": CommandPlace(
+            module=f"{COMMANDS}.config",
+            summary="Show each setting and where its value comes from.",
+        ),
         "token": CommandPlace(
             module=f"{COMMANDS}.token", summary="Show where the token is; make one for an agent."
         ),

@@ -131,7 +131,10 @@ class PluginSettings(Table):
 
 
 class Origin(Table):
-    """Where one value comes from: `environment NAME`, `PATH:LINE`, or `default`."""
+    """Where one value comes from: `environment NAME`, `PATH:LINE`, or `default`.
+
+    `value` is JSON, durations as config.toml takes them; a token is only said to be set.
+    """
 
     key: str
     value: str
@@ -396,7 +399,7 @@ def _origins(settings: Settings, origins: Mapping[str, str]) -> tuple[Origin, ..
     return tuple(
         Origin(
             key=(key := ".".join(path)),
-            value="(set)" if path == ("hub", "token") and value else _shown(value),
+            value='"(set)"' if path == ("hub", "token") and value else _shown(path, value),
             origin=origins.get(key) or _first_below(key, origins) or "default",
         )
         for path, value in _leaves(plain)
@@ -407,5 +410,18 @@ def _first_below(key: str, origins: Mapping[str, str]) -> str | None:
     return next((origin for at, origin in origins.items() if at.startswith(f"{key}.")), None)
 
 
-def _shown(value: object) -> str:
+def _shown(path: tuple[str, ...], value: object) -> str:
+    if path in _DURATIONS and isinstance(value, int):
+        value = _as_duration(value)
     return msgspec.json.encode(value).decode()
+
+
+def _as_duration(value_ms: int) -> str:
+    """Write a duration as config.toml takes it, in the largest unit that it is a whole number of;
+    a plain number would be seconds there."""
+    unit = max(
+        (unit for unit, size in _UNITS_MS.items() if value_ms and value_ms % size == 0),
+        key=_UNITS_MS.__getitem__,
+        default="s",
+    )
+    return f"{value_ms // _UNITS_MS[unit]}{unit}"

@@ -95,14 +95,21 @@ def test_each_value_knows_where_it_comes_from():
     origins = {each.key: (each.value, each.origin) for each in read.origins}
 
     assert origins["hub.url"] == ('"http://127.0.0.1:4999"', "environment AGENT_RELAY_URL")
-    assert origins["hub.token"] == ("(set)", "environment AGENT_RELAY_TOKEN")
+    assert origins["hub.token"] == ('"(set)"', "environment AGENT_RELAY_TOKEN")
     assert origins["hub.port"] == ("4900", f"{FILE}:2")
-    assert origins["hub.limits.ttl"] == (str(2 * DAY_MS), f"{FILE}:5")
+    assert origins["hub.limits.ttl"] == ('"2d"', f"{FILE}:5")
     assert origins["delivery.senders.codex-a-1.strategy"] == ('"adaptive"', f"{FILE}:18")
     assert origins["codex"] == ('{"bin":"/opt/codex"}', f"{FILE}:10")
     assert origins["plugin.my plugin"] == ('{"words":["x"]}', f"{FILE}:24")
     assert origins["hub.allow_remote"] == ("false", "default")
     assert "abc" not in str(read.origins)
+
+
+@pytest.mark.parametrize("written", ["90s", "1500ms", "0s", "36h", "7d"])
+def test_a_duration_is_shown_as_it_could_be_written(written: str):
+    read = settings(f'[delivery]\naway_after = "{written}"\n')
+
+    assert next(x.value for x in read.origins if x.key == "delivery.away_after") == f'"{written}"'
 
 
 def test_the_environment_beats_the_file():

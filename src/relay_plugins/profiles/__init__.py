@@ -40,7 +40,7 @@ from relay_plugins.profiles.variables import (
     profiles_file,
 )
 
-__all__ = ["VARIABLES", "check_profiles", "profiles_path"]
+__all__ = ["VARIABLES", "check_profiles", "profile_for", "profiles_path"]
 
 DEFAULT_CAPABILITIES = ("chat",)
 MAX_BYTES = 1024 * 1024
@@ -49,7 +49,7 @@ MAX_BYTES = 1024 * 1024
 @hookimpl(trylast=True)
 def on_register(registration: Registration, environment: Environment) -> RegistrationPatch:
     """Give a session its label, tags, capabilities, channels, approval mode and meta."""
-    profile = _profile(registration, environment)
+    profile = profile_for(environment, registration.cwd)
     capabilities = listed(CAPS.name, environment.get(CAPS.name, "")) or profile.capabilities
     meta = dict(profile.meta)
     if profile.name:
@@ -91,7 +91,8 @@ def check_profiles(file: Path, wanted: str = "") -> tuple[str, ...] | None:
     return tuple(profiles)
 
 
-def _profile(registration: Registration, environment: Environment) -> Profile:
+def profile_for(environment: Environment, cwd: str) -> Profile:
+    """Find the profile of a session in a folder: an empty one where none is meant for it."""
     file = profiles_path(environment)
     text = read_user_file(file, max_bytes=MAX_BYTES)
     wanted = environment.get(PROFILE.name, "").strip()
@@ -99,9 +100,7 @@ def _profile(registration: Registration, environment: Environment) -> Profile:
         if wanted:
             raise _no_file(file, wanted)
         return Profile()
-    return chosen(
-        profiles_in(text, file), wanted, registration.cwd, home=_home(environment), file=file
-    )
+    return chosen(profiles_in(text, file), wanted, cwd, home=_home(environment), file=file)
 
 
 def _no_file(file: Path, wanted: str) -> SettingsError:
