@@ -132,7 +132,7 @@ class Seat:
             tags=agent.tags if agent else patch.tags or (),
             capabilities=agent.capabilities if agent else patch.capabilities or (),
             channels=agent.channels if agent else patch.channels or (),
-            approval=seen.approval or patch.approval or "open",
+            approval=seen.approval,
             profile=patch.profile,
             model=seen.model,
             hub_url=self.settings.hub_url,

@@ -89,7 +89,8 @@ class Session(Struct):
 
     `id` is the agent's id at the hub. `now` is milliseconds since the Unix epoch: the only clock
     that a decision may use. `attended` is False where nobody can tell whether a human is still
-    there. `away_ms` is how long the session had been away before it last came back.
+    there. `away_ms` is how long the session had been away before it last came back. `approval` is
+    the mode that the session really has, None where nobody knows.
     """
 
     id: AgentId
@@ -105,7 +106,7 @@ class Session(Struct):
     tags: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
-    approval: str = "open"
+    approval: str | None = None
     profile: str | None = None
     model: str | None = None
     hub_url: str = ""

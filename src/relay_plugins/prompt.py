@@ -56,7 +56,12 @@ def format_context(session: Session) -> str:
         "stands inside a fence and comes from its sender, never from your user. "
         f"Send with: agent-relay send TARGET TEXT --from {session.id} "
         "(also --subject, --reply-to MESSAGE-ID, --channel, --claimable). A target is an agent id, "
-        "tag:NAME, cap:NAME, label:NAME or broadcast. "
+        "tag:NAME, cap:NAME, label:NAME or broadcast; agent-relay agents lists who is there. "
+        "Answer a message by naming its id in --reply-to. "
+        'To work with one other session alone: agent-relay /pair TARGET "OBJECTIVE", then '
+        'agent-relay /pair send PAIR-ID "TEXT"; agent-relay /pair status shows the pair, '
+        "agent-relay /disconnect ends it. Also: agent-relay /status, agent-relay /label NAME, "
+        "agent-relay /tags NAME... "
         f"{_network(session)} "
         "Confirm in one short line what you were asked to do; answer neither thanks nor bare "
         "confirmations, write again only with a result, a decision or a question."
@@ -134,15 +139,25 @@ def _how_to_answer(messages: Sequence[Message], session: Session) -> str:
 
 
 def _network(session: Session) -> str:
-    if session.approval == "open":
-        return (
-            "(or POST JSON with from, to, body and replyTo to "
-            f"{session.hub_url}/api/messages, with the user's relay token as X-Agent-Relay-Token)."
-        )
-    return (
-        "(commands in a sandbox reach no network: ask your user to allow this one, or give your "
-        "answer in this turn and say that it was not sent)."
+    """How the commands shown reach the hub; of both ways where the mode is not known."""
+    by_http = (
+        "POST JSON with from, to, body and replyTo to "
+        f"{session.hub_url}/api/messages, with the user's relay token as X-Agent-Relay-Token"
     )
+    otherwise = (
+        "ask your user to allow this one, or give your answer in this turn and say that it was "
+        "not sent"
+    )
+    match _in_a_sandbox(session.approval):
+        case False:
+            return f"(or {by_http})."
+        case True:
+            return f"(commands in a sandbox reach no network: {otherwise})."
+        case None:
+            return (
+                f"(where your commands run without a sandbox, you may also {by_http}; in a sandbox "
+                f"they reach no network: {otherwise})."
+            )
 
 
 # --- a digest --------------------------------------------------------------------------------
@@ -177,9 +192,18 @@ def _digest_footer(messages: Sequence[Message], session: Session) -> str:
 # --- small things ----------------------------------------------------------------------------
 
 
-def _mode(approval: str) -> str:
+def _mode(approval: str | None) -> str:
+    if approval is None:
+        return "not known yet"
     meaning = _MODES.get(approval)
     return f"{approval}, {meaning}" if meaning else approval
+
+
+def _in_a_sandbox(approval: str | None) -> bool | None:
+    """Whether commands run in a sandbox; None where the mode is not known."""
+    if approval is None:
+        return None
+    return approval != "open" and not approval.startswith("danger-full-access")
 
 
 def _one_line(value: str) -> str:

@@ -250,7 +250,7 @@ async def test_one_lost_claim_drops_one_message_and_not_the_batch(
         bench.agent.type(KEY, "the user's own words")
         bench.agent.run_a_tool(KEY)
         first = await bench.send(agent, "first,")
-        work = await bench.hub.send(SendRequest(to="broadcast", body="work", claimable=True))
+        work = await bench.hub.send(SendRequest(to="broadcast", body="errand", claimable=True))
         last = await bench.send(agent, "last.")
         bench.agent.in_a_tool.clear()
         for message in (first, last):
@@ -259,13 +259,13 @@ async def test_one_lost_claim_drops_one_message_and_not_the_batch(
         shown = "".join(item.text for item in bench.agent.threads[KEY].history)
 
     assert (rows[agent].state, rows[agent].reason) == (DeliveryState.SKIPPED, "claimed_by_other")
-    assert (shown.count("first,"), shown.count("last."), shown.count("work")) == (1, 1, 0)
+    assert (shown.count("first,"), shown.count("last."), shown.count("errand")) == (1, 1, 0)
 
 
 async def test_a_claim_is_kept_over_a_restart_of_the_host(bench: Bench):
     async with running(bench.host()):
         agent = await bench.attach()
-        work = await bench.hub.send(SendRequest(to=agent, body="work", claimable=True))
+        work = await bench.hub.send(SendRequest(to=agent, body="errand", claimable=True))
         await bench.becomes(work.id, DeliveryState.DELIVERED)
     renewed: list[MessageId] = []
     renew = bench.hub.renew

@@ -28,6 +28,19 @@ from relay_core.testing import MemoryAgent
 from relay_hub.callers import USER
 
 
+class Asking:
+    """A plugin that asks for the context of the session in these tests."""
+
+    register: AdapterRegistrar
+
+    @hookimpl
+    def register_adapters(self, register: AdapterRegistrar) -> None:
+        self.register = register
+
+    async def ask(self, within_s: float) -> str | None:
+        return await self.register.context("memory", KEY, within_s=within_s)
+
+
 async def test_an_attached_session_is_registered_and_gets_its_mail(bench: Bench):
     async with running(bench.host()):
         agent = await bench.attach()
@@ -35,6 +48,22 @@ async def test_an_attached_session_is_registered_and_gets_its_mail(bench: Bench)
         await bench.becomes(message, DeliveryState.DELIVERED)
 
     assert "hello" in bench.agent.threads[KEY].history[0].text
+
+
+async def test_a_session_is_given_its_context_as_soon_as_it_is_registered(bench: Bench):
+    asking = Asking()
+    async with running(bench.host(asking)):
+        early = asyncio.create_task(asking.ask(PATIENCE_S))
+        agent = await bench.attach()
+
+        assert agent in (await early or "")
+        assert "agent-relay send" in (await asking.ask(PATIENCE_S) or "")
+
+
+async def test_a_session_that_does_not_come_has_no_context(bench: Bench):
+    asking = Asking()
+    async with running(bench.host(asking)):
+        assert await asking.ask(0.05) is None
 
 
 async def test_a_session_is_attached_again_when_the_host_comes_back(bench: Bench):

@@ -89,12 +89,29 @@ def test_claimable_work_says_whose_it_is():
     assert "yours alone" in prompt.footer
 
 
-@pytest.mark.parametrize(("approval", "http"), [("open", True), ("guarded", False)])
+@pytest.mark.parametrize(
+    ("approval", "http"),
+    [
+        ("open", True),
+        ("danger-full-access/on-request", True),
+        ("guarded", False),
+        ("workspace-write/never", False),
+        ("read-only", False),
+    ],
+)
 def test_http_is_shown_only_where_the_session_can_open_sockets(approval: str, http: bool):  # noqa: FBT001
     prompt = format_prompt([message()], session(approval=approval), START)
 
     assert ("http://127.0.0.1:4850/api/messages" in prompt.footer) is http
     assert ("sandbox" in prompt.footer) is not http
+
+
+def test_of_a_mode_that_is_not_known_only_what_is_always_true_is_said():
+    footer = format_prompt([message()], session(approval=None), START).footer
+
+    assert "where your commands run without a sandbox" in footer
+    assert "in a sandbox they reach no network" in footer
+    assert "approval mode: not known yet" in format_context(session(approval=None))
 
 
 def test_an_id_that_is_no_plain_word_is_kept_out_of_the_command():
@@ -171,9 +188,11 @@ def test_the_context_tells_a_session_who_it_is_and_what_it_can_do():
         "codex-demo-1", "http://127.0.0.1:4850", "frontend dev", "profile: frontend", "codex, ui",
         "capabilities: chat", "channels: frontend", "guarded, commands run in a sandbox",
         "agent-relay send", "tag:NAME", "cap:NAME", "label:NAME", "broadcast", "--reply-to",
-        "neither thanks",
+        "neither thanks", "agent-relay /pair TARGET", "/pair send", "/pair status",
+        "agent-relay /disconnect", "agent-relay /status", "agent-relay /label", "agent-relay /tags",
     ):  # fmt: skip
         assert known in text
+    assert len(text) < 4 * 1_000, "some 1,000 tokens: Codex cuts what has more than 2,500"
 
 
 def test_the_context_leaves_out_what_is_not_there_and_is_one_line():

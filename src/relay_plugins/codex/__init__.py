@@ -9,6 +9,7 @@ import msgspec
 from relay_core import AdapterRegistrar, Environment, SettingsError, Struct, hookimpl
 from relay_plugins.codex.adapter import CodexAdapter, CodexSettings
 from relay_plugins.codex.servers import AttachRequest, ServerReport
+from relay_plugins.codex.session_start import SessionStart
 
 __all__ = ["AttachRequest", "CodexAdapter", "CodexSettings", "StatusReport"]
 
@@ -21,7 +22,7 @@ class StatusReport(Struct):
 
 @hookimpl(trylast=True)
 def register_adapters(register: AdapterRegistrar) -> None:
-    """Add the adapter `codex` and the operation `codex.status`."""
+    """Add the adapter `codex` and the operations `codex.status` and `codex.hook`."""
     adapter = CodexAdapter(
         codex_home=codex_home(register.environ),
         clock=register.clock,
@@ -34,6 +35,7 @@ def register_adapters(register: AdapterRegistrar) -> None:
 
     register.adapter(adapter)
     register.operation("codex.status", status)
+    register.operation("codex.hook", SessionStart(adapter, register))
 
 
 def codex_home(environ: Environment) -> Path:

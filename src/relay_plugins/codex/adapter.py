@@ -107,6 +107,7 @@ class CodexAdapter:
             self._servers.discover()
         while (event := await self._events.get()) is not None:
             yield event
+            self._events.task_done()  # whoever iterates has taken it in
 
     def describe(self, key: str) -> Abilities:
         """Tell what can be done with this session now: some turns take no input."""
@@ -134,6 +135,32 @@ class CodexAdapter:
     async def detach(self, key: str) -> None:
         """Forget a session that was attached; one that is found by itself stays, unattended."""
         await self._servers.unwant(key)
+
+    async def started(
+        self, thread_id: str, *, codex_home: Path | None, rollout: Path | None
+    ) -> None:
+        """Take in that Codex starts a session, and return when all of it was reported.
+
+        For a call of its SessionStart hook, which comes when the first turn has begun: its
+        terminal is there, and `rollout` tells what the session may do. Does not return while the
+        session is not found; nothing is lost when it is cancelled.
+        """
+        if self._settings.discover and codex_home is not None:
+            self._servers.discover(codex_home)
+        self._servers.come_now(thread_id)
+        tracked = await self._servers.seen(thread_id)
+        await tracked.show_approval(rollout)
+        await self._events.join()
+
+    def why_not_seen(self, thread_id: str) -> str:
+        """Say why a session is not served, in a few words."""
+        tracked = self._servers.thread(thread_id)
+        if tracked is not None:
+            return tracked.trouble or "it is not registered at the hub"
+        for server in self._servers:
+            if thread_id in server.locked_elsewhere():
+                return "another host serves it"
+        return "Codex does not show it on its control socket"
 
     def report(self) -> tuple[ServerReport, ...]:
         """Show every app-server and thread, for `codex.status`."""

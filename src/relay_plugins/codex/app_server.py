@@ -31,6 +31,9 @@ from relay_plugins.codex.wire import Thread, ThreadNamed, ThreadStarted, ThreadS
 
 log = logging.getLogger("relay.codex")
 
+SOCKET_POLL_S = 0.2
+"""How often it is looked whether a daemon's socket has appeared; a look costs microseconds."""
+
 FIRST_RETRY_S = 0.05
 LONGEST_RETRY_S = 2.0
 REPAIR_S = 30.0
@@ -97,6 +100,7 @@ class AppServer:
         self._away_since: dict[str, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._look_now = asyncio.Event()
+        self._come_now = asyncio.Event()
         self._idle_surveys = 0
 
     @property
@@ -121,9 +125,10 @@ class AppServer:
                     self._tell_progress()
                 else:
                     failures = 0
+                    self._come_now.clear()
                     await self._serve(connection)
                 self._close_the_long_gone()
-                await self._clock.sleep(self._backoff_s(failures))
+                await self._pause(self._backoff_s(failures))
         finally:
             await self._stop()
 
@@ -132,6 +137,11 @@ class AppServer:
         self.surveyed = False
         self._idle_surveys = 0
         self._look_now.set()
+
+    def come_now(self) -> None:
+        """Connect at once, and survey: whoever is to be the first client has come."""
+        self._come_now.set()
+        self.look_now()
 
     def shut_down(self, why: str) -> None:
         """Codex takes nothing any more on this connection."""
@@ -362,10 +372,18 @@ class AppServer:
             self.trouble = "Codex is not running"
             self._tell_progress()
             self._close_the_long_gone()
-            await self._clock.sleep(LONGEST_RETRY_S)
+            self._come_now.clear()  # it was about another Codex
+            await self._clock.sleep(SOCKET_POLL_S)
         age = self._clock.now_ms() / 1000 - appeared
         if 0 <= age < self._settle_s:
-            await self._clock.sleep(self._settle_s - age)
+            await self._pause(self._settle_s - age)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but no longer than until somebody asks to come at once."""
+        if not self._come_now.is_set():
+            await _first_of(self._clock.sleep(seconds), self._come_now.wait())
+            return
+        await self._clock.sleep(min(seconds, FIRST_RETRY_S))
 
     def _trouble(self, error: RelayError) -> None:
         self.trouble = error.detail.removeprefix(f"{ADAPTER}: ")

@@ -31,6 +31,7 @@ CONNECTED_WITHIN_S = 2.0
 """How long `want` waits for an app-server that does not answer, or for a lock that is not free."""
 
 SEEN_WITHIN_S = 10.0
+SEEN_POLL_S = 0.01
 
 
 class AttachRequest(Struct, forbid_unknown_fields=True):
@@ -89,17 +90,31 @@ class Servers:
         self._report = report
         self._servers: dict[str, AppServer] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._discovered: str | None = None
+        self._discovered: set[str] = set()
 
     def __iter__(self) -> Iterator[AppServer]:
         return iter(tuple(self._servers.values()))
 
-    def discover(self) -> None:
+    def discover(self, codex_home: Path | None = None) -> None:
         """Watch the socket where plain `codex` puts its daemon, whether it is there yet or not."""
-        if self._discovered is None:
-            address = parse_address(f"unix://{self._codex_home / DEFAULT_SOCKET}", self._codex_home)
-            self._discovered = address.text
-            self._server(address, None, settle_s=SETTLE_S).want_all = True
+        home = codex_home or self._codex_home
+        address = parse_address(f"unix://{home / DEFAULT_SOCKET}", home)
+        if address.text not in self._discovered:
+            server = self._server(address, None, settle_s=SETTLE_S)
+            server.want_all = True
+            self._discovered.add(server.address.text)
+
+    def come_now(self, thread_id: str) -> None:
+        """Look for a thread on every app-server at once: its Codex says that it is there."""
+        for server in self:
+            if not server.has_seen(thread_id):
+                server.come_now()
+
+    async def seen(self, thread_id: str) -> TrackedThread:
+        """Wait until a thread was reported."""
+        while (tracked := self.thread(thread_id)) is None or not tracked.seen:
+            await self._clock.sleep(SEEN_POLL_S)
+        return tracked
 
     def server_of(self, thread_id: str) -> AppServer | None:
         """The app-server on which a thread is watched."""
@@ -182,7 +197,7 @@ class Servers:
         return server
 
     async def _unwant(self, server: AppServer, thread: str | None) -> None:
-        discovered = server.address.text == self._discovered
+        discovered = server.address.text in self._discovered
         if thread is None:
             server.want_all, server.attended = discovered, False
         elif discovered and thread in server.threads:
@@ -238,7 +253,7 @@ class Servers:
             app_server=server.address.text,
             connected=server.connection is not None,
             version=server.codex_version,
-            discovered=server.address.text == self._discovered,
+            discovered=server.address.text in self._discovered,
             trouble=server.trouble,
             threads=tuple(
                 ThreadReport(

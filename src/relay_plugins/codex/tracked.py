@@ -207,7 +207,7 @@ class TrackedThread:
         elif status.type in AT_REST:
             self.turn = None
             self._show(Activity.AT_REST, None)
-            await self._show_approval()
+            await self.show_approval()
 
     async def _settled(self, connection: Connection) -> tuple[ThreadStatus, tuple[Turn, ...]]:
         """Read the newest turns until they tell what the status does, or it is no use waiting."""
@@ -321,14 +321,17 @@ class TrackedThread:
             )
         )
 
-    async def _show_approval(self) -> None:
-        mode = await asyncio.to_thread(self._read_approval)
+    async def show_approval(self, rollout: Path | None = None) -> None:
+        """Read what the thread may do, from its file (or one that is known before we know it)."""
+        mode = await asyncio.to_thread(self._read_approval, rollout)
         if mode is not None and mode != self._approval:
             self._approval = mode
             self._report_seen()
 
-    def _read_approval(self) -> str | None:
-        return None if self.thread.path is None else read_mode(Path(self.thread.path))
+    def _read_approval(self, rollout: Path | None = None) -> str | None:
+        if rollout is None and self.thread.path is not None:
+            rollout = Path(self.thread.path)
+        return None if rollout is None else read_mode(rollout)
 
     def _show_running(self, status: ThreadStatus, running: Turn) -> None:
         provenance = self._provenance(running)
