@@ -6,5 +6,6 @@ pytest_plugins = [
     "skip_list",
     "codex_runs",
     "real_codex",
+    "plain_codex",
     "hypothesis_profile",
 ]
