@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import msgspec
 
 from relay_core.errors import SettingsError
 from relay_core.messages import Struct
-from relay_core.user_files import make_private_folder, read_user_file
+from relay_core.user_files import make_private_folder, read_user_file, replace_user_file
 
 
 class Attachment(Struct):
@@ -61,11 +60,4 @@ def recall(file: Path) -> Memory:
 def remember(file: Path, memory: Memory) -> None:
     """Replace host.json in one step; 0600."""
     make_private_folder(file.parent)
-    fresh = file.with_name(f".{file.name}.{os.getpid()}")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(fresh, flags, 0o600)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(msgspec.json.encode(memory))
-        stream.flush()
-        os.fsync(stream.fileno())
-    fresh.replace(file)
+    replace_user_file(file, msgspec.json.encode(memory))

@@ -116,7 +116,10 @@ class Spawner(Protocol):
 
 
 class SessionSeen(Struct):
-    """An adapter found a session, or knows more about one."""
+    """An adapter found a session, or knows more about one.
+
+    `status_file` is an absolute path at which programs look for this session's status.
+    """
 
     key: str
     thread_id: str
@@ -130,6 +133,7 @@ class SessionSeen(Struct):
     launched: bool = False
     rig: str | None = None
     environment: dict[str, str] = {}
+    status_file: str | None = None
 
 
 class SessionChanged(Struct):

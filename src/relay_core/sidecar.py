@@ -42,6 +42,7 @@ from relay_core.ports import Failpoint, SessionEvent, SessionSeen, SessionTurnEn
 from relay_core.registering import known_of, request_for
 from relay_core.seat import Seams, Seat, SidecarSettings, log
 from relay_core.sessions import Activity
+from relay_core.status_file import StatusFile
 from relay_core.turn_reports import TurnReports
 from relay_core.waiting import Situation, Wait, why_wait
 
@@ -74,6 +75,7 @@ class Sidecar:
         self._noticed = asyncio.Event()
         self._heartbeat = Heartbeat(self._seat)
         self._turn_reports = TurnReports(self._seat)
+        self._status_file = StatusFile(self._seat, self.status)
         self._fenced_by: int | None = None
         self._stopping = False
         self._moves = 0
@@ -95,6 +97,7 @@ class Sidecar:
             if before is not None:
                 seat.came_back(now_ms - before)
         self._heartbeat.refresh()
+        self._status_file.refresh()
         self._noticed.set()
         self._wake.set()
 
@@ -221,6 +224,7 @@ class Sidecar:
                 tasks.create_task(self._keep_claims(), name=f"claims {name}"),
                 tasks.create_task(self._turn_reports.run(), name=f"turns {name}"),
                 tasks.create_task(self._seat.observe(), name=f"observers {name}"),
+                tasks.create_task(self._status_file.run(), name=f"status file {name}"),
             )
             await self._deliver()
             if self._stopping:
@@ -238,6 +242,7 @@ class Sidecar:
     async def retire(self) -> None:
         """Say at the hub that nobody serves the session any more; best effort."""
         seat = self._seat
+        await self._status_file.remove()
         if seat.epoch and self._fenced_by is None:
             try:
                 await seat.hub.set_status(seat.fence(), "offline")
@@ -270,6 +275,7 @@ class Sidecar:
         self._attempts.claims.adopt(await seat.hub.claims(seat.fence()))
         seat.last_error = None
         self.registered.set()
+        self._status_file.refresh()
         self._changed()
         at_ms = seat.clock.now_ms()
         seat.tell(Registered(at_ms=at_ms, agent_id=seat.agent_id, epoch=agent.epoch))
@@ -300,6 +306,7 @@ class Sidecar:
 
     def _later(self, error: RelayError, failures: int, seconds: int | None = None) -> int:
         self._seat.trouble(error)
+        self._status_file.refresh()
         delay_ms = seconds * 1000 if seconds else self._seat.backoff_ms(failures)
         return self._seat.clock.now_ms() + delay_ms
 
@@ -406,6 +413,7 @@ class Sidecar:
     def _waiting(self, wait: Wait | None) -> int | None:
         self._heartbeat.show(wait)
         self._wait = wait
+        self._status_file.refresh()
         return None if wait is None else wait.until_ms
 
     async def _pause_until(self, until_ms: int | None) -> None:

@@ -53,6 +53,28 @@ def make_private_folder(folder: Path) -> None:
         each.mkdir(mode=0o700, exist_ok=True)
 
 
+def replace_user_file(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Write a file that only this user may read, in one step: whoever reads it sees the old content
+    or the new.
+
+    `durable`: it is on the disk when this returns. The folder must be there; OSError where it
+    cannot be written.
+    """
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(fresh, flags, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            if durable:
+                os.fsync(stream.fileno())
+        fresh.replace(path)
+    except OSError:
+        fresh.unlink(missing_ok=True)
+        raise
+
+
 def _refuse_unsafe(path: Path, found: os.stat_result, max_bytes: int) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise SettingsError("is not a regular file", file=path)

@@ -6,12 +6,33 @@ from pathlib import Path
 
 import msgspec
 
-from relay_core import AdapterRegistrar, Environment, SettingsError, Struct, hookimpl
+from relay_core import (
+    AdapterRegistrar,
+    Environment,
+    Registration,
+    SettingsError,
+    Struct,
+    hookimpl,
+)
 from relay_plugins.codex.adapter import CodexAdapter, CodexSettings
-from relay_plugins.codex.servers import AttachRequest, ServerReport
+from relay_plugins.codex.address import ADAPTER
+from relay_plugins.codex.servers import (
+    AttachRequest,
+    LaunchRequest,
+    LeaveRequest,
+    ServerReport,
+)
 from relay_plugins.codex.session_start import SessionStart
 
-__all__ = ["AttachRequest", "CodexAdapter", "CodexSettings", "StatusReport"]
+__all__ = [
+    "AttachRequest",
+    "CodexAdapter",
+    "CodexSettings",
+    "LaunchRequest",
+    "LeaveRequest",
+    "PrepareRequest",
+    "StatusReport",
+]
 
 
 class StatusReport(Struct):
@@ -20,9 +41,21 @@ class StatusReport(Struct):
     servers: tuple[ServerReport, ...]
 
 
+class PrepareRequest(Struct):
+    """The body of `codex.prepare`: what is known of a session that does not exist yet.
+
+    It is answered with the patch of the `on_register` hooks, or refused for what they refuse.
+    """
+
+    cwd: str
+    environment: dict[str, str] = {}
+    model: str | None = None
+
+
 @hookimpl(trylast=True)
 def register_adapters(register: AdapterRegistrar) -> None:
-    """Add the adapter `codex` and the operations `codex.status` and `codex.hook`."""
+    """Add the adapter `codex` and the operations `codex.status`, `codex.hook`, and those of
+    `start`: `codex.prepare`, `codex.launch` and `codex.leave`."""
     adapter = CodexAdapter(
         codex_home=codex_home(register.environ),
         clock=register.clock,
@@ -31,11 +64,28 @@ def register_adapters(register: AdapterRegistrar) -> None:
     )
 
     async def status(_: msgspec.Raw) -> msgspec.Raw:
-        return msgspec.Raw(msgspec.json.encode(StatusReport(servers=adapter.report())))
+        return _encoded(StatusReport(servers=adapter.report()))
+
+    async def prepare(body: msgspec.Raw) -> msgspec.Raw:
+        wanted = msgspec.json.decode(body, type=PrepareRequest)
+        registration = Registration(
+            adapter=ADAPTER, provider=ADAPTER, cwd=wanted.cwd, model=wanted.model, launched=True
+        )
+        return _encoded(await register.prepare(registration, wanted.environment))
+
+    async def launch(body: msgspec.Raw) -> msgspec.Raw:
+        return _encoded(await adapter.launch(msgspec.json.decode(body, type=LaunchRequest)))
+
+    async def leave(body: msgspec.Raw) -> msgspec.Raw:
+        await adapter.leave(msgspec.json.decode(body, type=LeaveRequest).launch)
+        return msgspec.Raw(b"null")
 
     register.adapter(adapter)
     register.operation("codex.status", status)
     register.operation("codex.hook", SessionStart(adapter, register))
+    register.operation("codex.prepare", prepare)
+    register.operation("codex.launch", launch)
+    register.operation("codex.leave", leave)
 
 
 def codex_home(environ: Environment) -> Path:
@@ -49,6 +99,10 @@ def codex_home(environ: Environment) -> Path:
             raise SettingsError(f"{name}={value!r} is not an absolute path", fix=f"unset {name}")
         return path
     raise SettingsError("HOME is not set", fix="export HOME to your home folder")
+
+
+def _encoded(value: Struct) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(value))
 
 
 def _settings(table: msgspec.Raw) -> CodexSettings:

@@ -46,7 +46,7 @@ from relay_plugins.codex.injection import (
     is_unsteerable,
     meaning_of,
 )
-from relay_plugins.codex.servers import ServerReport, Servers
+from relay_plugins.codex.servers import Launched, LaunchRequest, ServerReport, Servers
 from relay_plugins.codex.tracked import TrackedThread
 from relay_plugins.codex.wire import Empty, TurnInterruptParams
 
@@ -135,6 +135,18 @@ class CodexAdapter:
     async def detach(self, key: str) -> None:
         """Forget a session that was attached; one that is found by itself stays, unattended."""
         await self._servers.unwant(key)
+
+    async def launch(self, request: LaunchRequest) -> Launched:
+        """Take the threads of a terminal that `start` opens; see `Servers.launch`.
+
+        The host does not remember it: whoever opened the terminal asks again when the host is a new
+        one, and says when it is gone.
+        """
+        return await self._servers.launch(request)
+
+    async def leave(self, launch_id: str) -> None:
+        """Forget a terminal and its threads."""
+        await self._servers.leave(launch_id)
 
     async def started(
         self, thread_id: str, *, codex_home: Path | None, rollout: Path | None

@@ -70,6 +70,19 @@ def socket_path(path: Path) -> str:
     return os.path.realpath(path)
 
 
+def appeared_at(path: Path) -> float | None:
+    """When a socket came to be, in seconds since the Unix epoch; None where there is none."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return None
+
+
+def is_gone(address: Address) -> bool:
+    """Whether a unix socket is not there any more, nor a link in its place."""
+    return address.path is not None and not os.path.lexists(address.path)
+
+
 def check_thread_id(text: str) -> str:
     """Return a thread id that is safe in a file name; SettingsError for anything else."""
     if not _THREAD_ID.fullmatch(text):

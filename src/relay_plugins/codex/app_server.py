@@ -21,12 +21,13 @@ from relay_core import (
     SettingsError,
     WireError,
 )
-from relay_plugins.codex.address import ADAPTER, Address
+from relay_plugins.codex.address import ADAPTER, Address, appeared_at, is_gone
 from relay_plugins.codex.client import Connection, NotLetIn, open_connection
 from relay_plugins.codex.evidence import NOT_LOADED
-from relay_plugins.codex.history import loaded_threads, read_thread
+from relay_plugins.codex.history import is_helper, loaded_threads, read_thread
 from relay_plugins.codex.lock import ThreadLock
-from relay_plugins.codex.tracked import Launch, TrackedThread
+from relay_plugins.codex.terminals import Launch, Terminals
+from relay_plugins.codex.tracked import TrackedThread
 from relay_plugins.codex.wire import Thread, ThreadNamed, ThreadStarted, ThreadStatusChanged
 
 log = logging.getLogger("relay.codex")
@@ -50,8 +51,6 @@ is loaded again is broadcast as well."""
 CLOSED_AFTER_S = 60.0
 """How long a session that was found by itself may be away before it counts as closed."""
 
-HELPER_SOURCES = frozenset({"thread_title"})
-
 T = TypeVar("T")
 
 
@@ -59,8 +58,8 @@ class AppServer:
     """Keeps one connection alive, and the threads that are wanted of it.
 
     `wanted` are threads that were asked for by name; with `want_all` every thread that is no helper
-    is taken. `attended` tells whether someone is known to be there, `launch` how the terminal was
-    started that this app-server serves alone.
+    is taken. `attended` tells whether someone is known to be there. `terminals` are those that
+    `start` opened on it.
     """
 
     def __init__(
@@ -78,7 +77,7 @@ class AppServer:
         self.wanted: set[str] = set()
         self.want_all = False
         self.attended = False
-        self.launch: Launch | None = None
+        self.terminals = Terminals()
         self.threads: dict[str, TrackedThread] = {}
         self.connection: Connection | None = None
         self.serial = 0
@@ -110,10 +109,11 @@ class AppServer:
         return Path(home) if home else None
 
     async def run(self) -> None:
-        """Connect, serve, and connect again, until cancelled."""
+        """Connect, serve, and connect again, until cancelled, or until the terminal is gone that it
+        serves alone."""
         failures = 0
         try:
-            while True:
+            while not (failures and self.terminals.alone and is_gone(self.address)):
                 try:
                     await self._wait_for_socket()
                     connection = await open_connection(
@@ -158,6 +158,21 @@ class AppServer:
         self.want_all = self.attended = True
         self._left.clear()
 
+    def open_terminal(self, launch: Launch) -> None:
+        """Take the threads of a terminal from now on."""
+        self.terminals.add(launch)
+        if launch.alone:
+            self.want_everything()
+        self.look_now()
+
+    def close_terminal(self, launch_id: str) -> None:
+        """The terminal is gone, and its threads with it, but for those that were attached."""
+        self.terminals.remove(launch_id)
+        for tracked in list(self.threads.values()):
+            ours = tracked.launch is not None and tracked.launch.id == launch_id
+            if ours and tracked.id not in self.wanted:
+                self.forget(tracked.id)
+
     def leave(self, thread_id: str) -> None:
         """Stop watching one thread, and do not take it again by itself."""
         self._left.add(thread_id)
@@ -188,7 +203,7 @@ class AppServer:
         self.connection, self.trouble = connection, None
         self.serial += 1
         self._idle_surveys = 0
-        self.codex_version = _version(connection.server.user_agent)
+        self.codex_version = connection.server.version
         try:
             while not connection.lost.is_set():
                 self._look_now.clear()
@@ -231,7 +246,7 @@ class AppServer:
         loaded = await loaded_threads(connection)
         ids: dict[str, None] = dict.fromkeys(self.wanted)
         ids |= dict.fromkeys(self.threads)
-        if self.want_all:
+        if self.want_all or self.terminals:
             ids |= dict.fromkeys(each for each in loaded if each not in self._left | self._helpers)
         for thread_id in ids:
             thread = await read_thread(connection, thread_id)
@@ -268,7 +283,8 @@ class AppServer:
             if is_helper(thread):
                 self._helpers.add(thread.id)
             return None
-        if not self._mine(thread):
+        launch = self.terminals.owner_of(thread)
+        if not (named or self.want_all or launch) or not self._mine(thread):
             return None
         home = self.codex_home
         if home is None:
@@ -282,8 +298,8 @@ class AppServer:
             del self._locks[thread.id]
             self._trouble(error)
             return None
-        attended = self.attended or named
-        tracked = TrackedThread(thread, attended=attended, launch=self.launch, report=self._report)
+        attended = self.attended or named or launch is not None
+        tracked = TrackedThread(thread, attended=attended, launch=launch, report=self._report)
         self.threads[thread.id] = tracked
         return tracked
 
@@ -350,8 +366,8 @@ class AppServer:
     async def _meet(self, thread_id: str) -> None:
         """Look at a thread that was heard of for the first time."""
         connection = self.connection
-        wanted = thread_id in self.wanted or (self.want_all and thread_id not in self._left)
-        if connection is None or not wanted:
+        any_of_all = (self.want_all or self.terminals) and thread_id not in self._left
+        if connection is None or not (thread_id in self.wanted or any_of_all):
             return
         try:
             thread = await read_thread(connection, thread_id)
@@ -368,7 +384,7 @@ class AppServer:
         path = self.address.path
         if path is None or not self._settle_s:
             return
-        while (appeared := _mtime(path)) is None:
+        while (appeared := appeared_at(path)) is None:
             self.trouble = "Codex is not running"
             self._tell_progress()
             self._close_the_long_gone()
@@ -412,28 +428,11 @@ class AppServer:
             lock.release()
 
 
-def is_helper(thread: Thread) -> bool:
-    """Whether Codex made this thread for itself; nobody talks in it."""
-    return thread.ephemeral or thread.thread_source in HELPER_SOURCES
-
-
 def _read(params: msgspec.Raw, kind: type[T]) -> T | None:
     try:
         return msgspec.json.decode(params, type=kind)
     except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
         log.debug("a notification cannot be read: %s", error)
-        return None
-
-
-def _version(user_agent: str) -> str:
-    """The version in `name/0.169.0 (…)`."""
-    return user_agent.partition("/")[2].partition(" ")[0]
-
-
-def _mtime(path: Path) -> float | None:
-    try:
-        return path.stat().st_mtime
-    except OSError:
         return None
 
 

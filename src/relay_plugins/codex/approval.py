@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -47,6 +48,7 @@ class _TurnContext(msgspec.Struct, frozen=True):
 
 class _Line(msgspec.Struct, frozen=True):
     type: str = ""
+    timestamp: str = ""
     payload: msgspec.Raw = msgspec.Raw(b"{}")
 
 
@@ -68,8 +70,10 @@ def mode_of(approval: str, sandbox: str) -> str:
     return f"{sandbox}/{approval}"
 
 
-def read_mode(rollout: Path) -> str | None:
+def read_mode(rollout: Path, since_ms: int = 0) -> str | None:
     """The mode of the newest turn in a rollout file; None when the file does not tell.
+
+    `since_ms`: of a turn before this moment nothing is known, because it ran in another terminal.
 
     Reads at most the last mebibyte. Its format is Codex's own and may change: what cannot be read
     is not known, which is no error.
@@ -81,9 +85,19 @@ def read_mode(rollout: Path) -> str | None:
             line = msgspec.json.decode(raw, type=_Line)
             if line.type != "turn_context":
                 continue
+            if _time_ms(line.timestamp) < since_ms:
+                return None
             context = msgspec.json.decode(line.payload, type=_TurnContext)
         except (msgspec.MsgspecError, RecursionError, UnicodeError):
             continue
         if context.approval_policy and context.sandbox_policy.type:
             return mode_of(context.approval_policy, context.sandbox_policy.type)
     return None
+
+
+def _time_ms(timestamp: str) -> float:
+    """A moment as a rollout tells it, in milliseconds since the Unix epoch; late if unreadable."""
+    try:
+        return datetime.fromisoformat(timestamp).timestamp() * 1000
+    except ValueError:
+        return float("inf")

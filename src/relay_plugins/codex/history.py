@@ -30,6 +30,7 @@ from relay_plugins.codex.wire import (
 )
 
 LEGACY = "legacy"
+HELPER_SOURCES = frozenset({"thread_title"})
 PAGINATED = "paginated"
 FIRST_PAGE = 5
 PAGE = 20
@@ -67,6 +68,11 @@ async def read_thread(connection: Connection, thread_id: str) -> Thread | None:
             return None
         raise
     return answer.thread
+
+
+def is_helper(thread: Thread) -> bool:
+    """Whether Codex made this thread for itself; nobody talks in it."""
+    return thread.ephemeral or thread.thread_source in HELPER_SOURCES
 
 
 async def loaded_threads(connection: Connection) -> tuple[str, ...]:

@@ -20,8 +20,10 @@ from relay_plugins.codex.address import (
     socket_path,
 )
 from relay_plugins.codex.app_server import AppServer
-from relay_plugins.codex.client import Unreachable
-from relay_plugins.codex.tracked import Launch, TrackedThread
+from relay_plugins.codex.client import Connection, Unreachable
+from relay_plugins.codex.history import loaded_threads
+from relay_plugins.codex.terminals import Launch
+from relay_plugins.codex.tracked import TrackedThread
 
 SETTLE_S = 2.0
 """How long a daemon's socket must exist before we come: its terminal UI is to be its first client,
@@ -37,14 +39,36 @@ SEEN_POLL_S = 0.01
 class AttachRequest(Struct, forbid_unknown_fields=True):
     """The body of `codex.attach`. Without `thread` every thread that is loaded there is taken.
 
-    `token_file` holds the bearer token of an app-server that runs with `--ws-auth`; `launch` is
-    given for one that was started together with a terminal of the user's.
+    `token_file` holds the bearer token of an app-server that runs with `--ws-auth`.
     """
 
     app_server: str
     thread: str | None = None
     token_file: str | None = None
-    launch: Launch | None = None
+
+
+class LaunchRequest(Struct):
+    """The body of `codex.launch`: a terminal was opened, or is about to be, on an app-server."""
+
+    app_server: str
+    launch: Launch
+
+
+class Launched(Struct):
+    """The answer of `codex.launch`.
+
+    `known` are the threads that were there before the terminal: to be said again when the host
+    is told anew.
+    """
+
+    threads: tuple[str, ...]
+    known: tuple[str, ...]
+
+
+class LeaveRequest(Struct):
+    """The body of `codex.leave`: a terminal is gone."""
+
+    launch: str
 
 
 class ThreadReport(Struct):
@@ -143,6 +167,40 @@ class Servers:
             return (wanted.thread,)
         return tuple(each.id for each in server.threads.values() if each.seen)
 
+    async def launch(self, request: LaunchRequest) -> Launched:
+        """Take the threads of a terminal until `leave`, or until its own app-server is gone.
+
+        AdapterError when the app-server cannot be reached: nothing more is wanted then than before.
+        """
+        address = parse_address(request.app_server, self._codex_home)
+        server = self._server(address, None, settle_s=0.0)
+        launch = request.launch
+        if launch.alone:
+            server.open_terminal(launch)
+        server.look_now()
+        try:
+            await self._until_seen(server, None)
+            if launch.known is None and not launch.alone:
+                loaded = await loaded_threads(_connected(server))
+                launch = msgspec.structs.replace(launch, known=tuple(loaded))
+        except AdapterError:
+            await self._forget_terminal(server, launch.id)
+            raise
+        if not launch.alone:
+            server.open_terminal(launch)
+        mine = tuple(
+            each.id
+            for each in server.threads.values()
+            if each.seen and each.launch is not None and each.launch.id == launch.id
+        )
+        return Launched(threads=mine, known=launch.known or ())
+
+    async def leave(self, launch_id: str) -> None:
+        """Forget a terminal and its threads; one that is not known is gone already."""
+        for server in self:
+            if launch_id in server.terminals:
+                await self._forget_terminal(server, launch_id)
+
     async def unwant(self, thread_id: str) -> None:
         """Forget a thread that was attached; one that is found by itself stays, unattended."""
         for server in self:
@@ -165,7 +223,6 @@ class Servers:
         if token_file is not None:
             read_token(token_file)  # one that cannot be used is refused now, not at a reconnect
         server = self._server(address, token_file, settle_s=0.0)
-        server.launch = request.launch
         if request.thread is None:
             fresh = not (server.want_all and server.attended)
             server.want_everything()
@@ -193,8 +250,20 @@ class Servers:
             owner=self.server_of,
         )
         self._servers[address.text] = server
-        self._tasks[address.text] = asyncio.create_task(server.run(), name=f"codex {address.text}")
+        task = asyncio.create_task(self._run(server), name=f"codex {address.text}")
+        self._tasks[address.text] = task
         return server
+
+    async def _run(self, server: AppServer) -> None:
+        await server.run()
+        del self._servers[server.address.text], self._tasks[server.address.text]
+        for thread_id in list(server.threads):
+            server.forget(thread_id)
+
+    async def _forget_terminal(self, server: AppServer, launch_id: str) -> None:
+        if launch_id in server.terminals:
+            server.close_terminal(launch_id)
+        await self._drop_if_idle(server)
 
     async def _unwant(self, server: AppServer, thread: str | None) -> None:
         discovered = server.address.text in self._discovered
@@ -205,7 +274,11 @@ class Servers:
             server.threads[thread].attend(attended=False)
         else:
             server.leave(thread)
-        if not (server.wanted or server.threads or discovered):
+        await self._drop_if_idle(server)
+
+    async def _drop_if_idle(self, server: AppServer) -> None:
+        discovered = server.address.text in self._discovered
+        if not (server.wanted or server.threads or server.terminals or discovered):
             await self._drop(server)
 
     async def _drop(self, server: AppServer) -> None:
@@ -269,6 +342,12 @@ class Servers:
             wanted=tuple(sorted(server.wanted)),
             locked=server.locked_elsewhere(),
         )
+
+
+def _connected(server: AppServer) -> Connection:
+    if server.connection is None:
+        raise Unreachable(ADAPTER, f"{server.address.text} has just gone")
+    return server.connection
 
 
 def _read_request(request: msgspec.Raw) -> AttachRequest:

@@ -18,7 +18,6 @@ from relay_core import (
     SessionEvent,
     SessionSeen,
     SessionTurnEnded,
-    Struct,
     TurnStatus,
     WireError,
 )
@@ -36,6 +35,8 @@ from relay_plugins.codex.evidence import (
 )
 from relay_plugins.codex.handovers import HandOvers
 from relay_plugins.codex.history import read_whole_turn, recent_turns
+from relay_plugins.codex.terminals import Launch
+from relay_plugins.codex.variables import STATE_PATH
 from relay_plugins.codex.wire import Thread, ThreadStatus, Turn
 
 log = logging.getLogger("relay.codex")
@@ -48,6 +49,8 @@ UNSETTLED_WAITS_S = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
 
 TURNS_KEPT = 100
 
+RIG = "AGENT_RELAY_CODEX_RIG"
+
 BUSY = frozenset({Activity.IN_TURN, Activity.WAITING_FOR_USER})
 
 STATUSES = {
@@ -57,15 +60,7 @@ STATUSES = {
 }
 
 
-class Launch(Struct):
-    """How the terminal was started that an app-server serves alone.
-
-    `environment` has the variables that count for its sessions, `approval` the mode that was asked
-    for; None where Codex's own settings stood.
-    """
-
-    environment: dict[str, str] = {}
-    approval: str | None = None
+NO_LAUNCH = Launch(id="")
 
 
 class TrackedThread:
@@ -87,7 +82,7 @@ class TrackedThread:
         launch: Launch | None = None,
     ) -> None:
         self.thread = thread
-        self._launch = launch
+        self.launch = launch
         self.attended = attended
         self.activity = Activity.AWAY
         self.turn: RunningTurn | None = None
@@ -304,7 +299,7 @@ class TrackedThread:
             self._report_seen()
 
     def _report_seen(self) -> None:
-        launch = self._launch or Launch()
+        launch = self.launch or NO_LAUNCH
         self._report(
             SessionSeen(
                 key=self.id,
@@ -316,8 +311,10 @@ class TrackedThread:
                 approval=self._approval or launch.approval,
                 model=self.thread.model,
                 attended=self.attended,
-                launched=self._launch is not None,
+                launched=self.launch is not None,
+                rig=launch.environment.get(RIG),
                 environment=launch.environment,
+                status_file=launch.environment.get(STATE_PATH.name),
             )
         )
 
@@ -331,7 +328,8 @@ class TrackedThread:
     def _read_approval(self, rollout: Path | None = None) -> str | None:
         if rollout is None and self.thread.path is not None:
             rollout = Path(self.thread.path)
-        return None if rollout is None else read_mode(rollout)
+        since_ms = self.launch.at_ms if self.launch else 0
+        return None if rollout is None else read_mode(rollout, since_ms)
 
     def _show_running(self, status: ThreadStatus, running: Turn) -> None:
         provenance = self._provenance(running)

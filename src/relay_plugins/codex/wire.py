@@ -81,6 +81,11 @@ class InitializeResult(Struct):
     codex_home: str
     user_agent: str = ""
 
+    @property
+    def version(self) -> str:
+        """The version in `name/0.169.0 (…)`."""
+        return self.user_agent.partition("/")[2].partition(" ")[0]
+
 
 class ThreadParams(Struct):
     """A call about one thread."""

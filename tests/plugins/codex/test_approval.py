@@ -78,3 +78,19 @@ def test_a_line_cut_in_half_by_the_limit_is_skipped(tmp_path: Path):
     rollout.write_text("\n".join([context("never", "read-only"), filler, filler]))
 
     assert read_mode(rollout) is None
+
+
+def test_a_turn_of_an_earlier_terminal_tells_nothing_of_this_one(tmp_path: Path):
+    rollout = tmp_path / "rollout.jsonl"
+    old, new = (
+        json.loads(context(approval, "read-only")) | {"timestamp": f"2026-11-22T12:00:0{at}.500Z"}
+        for at, approval in enumerate(("never", "on-request"))
+    )
+    began_ms = 1_795_348_801_000
+
+    rollout.write_text(json.dumps(old))
+    before = read_mode(rollout, began_ms)
+    rollout.write_text(f"{json.dumps(old)}\n{json.dumps(new)}")
+    after = read_mode(rollout, began_ms)
+
+    assert (before, after) == (None, "read-only/on-request")
