@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import uvloop
 
-from benchmarks import decisions, listed, polling, rates, received, writer
+from benchmarks import decisions, listed, polling, rates, received, sessions, writer
 from benchmarks.child import ChildFailed
 from benchmarks.figures import Section
 from benchmarks.raw_sqlite import find_compiler
@@ -28,6 +28,7 @@ BENCHMARKS: Mapping[str, Callable[[Stage], Awaitable[Section]]] = {
     "writer": writer.measure,
     "decisions": decisions.measure,
     "polling": polling.measure,
+    "sessions": sessions.measure,
 }
 SETTINGS = ("AGENT_RELAY_", "CODEX_")
 KEPT = ("AGENT_RELAY_TEST_CODEX_", "AGENT_RELAY_CODEX_BIN")
@@ -62,20 +63,26 @@ def _parser() -> argparse.ArgumentParser:
         description="Measure the relay beside yardsticks of the same run (benchmarks/README.md).",
     )
     parser.add_argument(
+        "names", nargs="*", metavar="NAME", type=_name,
+        help=f"what to measure, all by default: {', '.join(BENCHMARKS)}",
+    )  # fmt: skip
+    parser.add_argument(
         "--quick", action="store_true", help="a smoke test of seconds; its figures say nothing"
     )
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="also write every round's figures to FILE"
     )
     parser.add_argument(
-        "--only", action="append", choices=list(BENCHMARKS), metavar="NAME",
-        help=f"run this one; may be repeated: {', '.join(BENCHMARKS)}",
-    )  # fmt: skip
-    parser.add_argument(
         "--dir", type=Path, metavar="FOLDER",
         help="where the databases lie: this disk is measured (default: the temporary folder)",
     )  # fmt: skip
     return parser
+
+
+def _name(text: str) -> str:
+    if text not in BENCHMARKS:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(BENCHMARKS)}")
+    return text
 
 
 async def _run(options: argparse.Namespace) -> Report:
@@ -95,7 +102,7 @@ async def _run(options: argparse.Namespace) -> Report:
             say=_say,
             compiler=find_compiler(os.environ),
         )
-        sections = [await BENCHMARKS[name](stage) for name in options.only or BENCHMARKS]
+        sections = [await BENCHMARKS[name](stage) for name in options.names or BENCHMARKS]
     if sys.stderr.isatty():
         print(CLEAR_LINE, end="", file=sys.stderr, flush=True)
     return Report(
@@ -109,8 +116,8 @@ async def _run(options: argparse.Namespace) -> Report:
 
 
 def _command(options: argparse.Namespace) -> str:
-    chosen = [f"--only {name}" for name in options.only or ()]
-    return " ".join(["python -m benchmarks", *(["--quick"] if options.quick else []), *chosen])
+    quick = ["--quick"] if options.quick else []
+    return " ".join(["python -m benchmarks", *quick, *options.names])
 
 
 def _environ(folder: Path) -> dict[str, str]:

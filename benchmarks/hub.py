@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from benchmarks.child import Child
+from benchmarks.process import cpu_s
 from benchmarks.stage import Stage
 from relay_core import Struct
 from relay_core.hub_api import RegisterRequest
@@ -26,11 +25,7 @@ class Running(Struct):
 
     def cpu_s(self) -> float:
         """Seconds of processor time that it has used so far; 0 where that cannot be read."""
-        stat = Path(f"/proc/{self.pid}/stat")
-        if not stat.exists():
-            return 0.0
-        fields = stat.read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_s(self.pid)
 
 
 @asynccontextmanager

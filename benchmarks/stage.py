@@ -25,6 +25,9 @@ class Size(Struct):
     pollers: int
     poll_s: float
     polled_for_s: float
+    sessions: int
+    settle_s: float
+    idle_s: float
 
 
 FULL = Size(
@@ -39,6 +42,9 @@ FULL = Size(
     pollers=10,
     poll_s=2.0,
     polled_for_s=9.0,
+    sessions=20,
+    settle_s=1.0,
+    idle_s=30.0,
 )
 QUICK = Size(
     rounds=1,
@@ -52,6 +58,9 @@ QUICK = Size(
     pollers=2,
     poll_s=0.1,
     polled_for_s=0.6,
+    sessions=3,
+    settle_s=0.1,
+    idle_s=0.2,
 )
 
 

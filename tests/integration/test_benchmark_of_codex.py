@@ -1,4 +1,4 @@
-"""The benchmark that needs a real Codex runs on it."""
+"""The benchmarks that need a real Codex run on it."""
 
 import json
 import os
@@ -11,13 +11,13 @@ from relay_plugins.codex.launcher import CodexBinary
 ROOT = Path(__file__).parents[2]
 
 
-def test_a_quick_run_measures_the_way_into_the_real_thread(
+def test_a_quick_run_measures_the_way_into_the_real_thread_and_what_sessions_cost(
     codex_binary: CodexBinary, tmp_path: Path
 ):
     written = tmp_path / "run.json"
 
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "--quick", "--only", "listed", "--json", written],
+        [sys.executable, "-m", "benchmarks", "--quick", "listed", "sessions", "--json", written],
         cwd=ROOT,
         env={**os.environ, "AGENT_RELAY_TEST_CODEX_169": ""},
         capture_output=True,
@@ -27,8 +27,11 @@ def test_a_quick_run_measures_the_way_into_the_real_thread(
     )
 
     assert done.returncode == 0, done.stderr
-    (section,) = json.loads(written.read_bytes())["sections"]
-    measured = [row for row in section["rows"] if row["value"] is not None]
+    listed, sessions = json.loads(written.read_bytes())["sections"]
+    measured = [row for row in listed["rows"] if row["value"] is not None]
     assert measured
     assert all(codex_binary.version in row["name"] for row in measured)
     assert all(row["yardstickValue"]["median"] > 0 for row in measured)
+    resident = [row for row in sessions["rows"] if "with one session" in row["name"]]
+    assert len(resident) == 4
+    assert all(row["value"]["median"] > 5 for row in resident), "a Python has more than 5 MB"
