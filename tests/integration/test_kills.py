@@ -33,7 +33,7 @@ def make_rig(
 async def test_nothing_is_lost_or_doubled_when_one_of_the_three_is_killed(
     make_rig: Callable[..., KillRig], target: str, strategy: str, during: str
 ):
-    async with make_rig(delivery=f'strategy = "{strategy}"') as everything:
+    async with make_rig(strategy=strategy) as everything:
         for point in POINTS:
             tag = f"{target} {point}"
             outcome = await everything.run(target, point, kills=KILLS, during=during, tag=tag)
