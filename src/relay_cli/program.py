@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
@@ -110,7 +111,11 @@ def _run(group: click.Group, program: str, arguments: Sequence[str]) -> int | Pr
         return ending.exit_code
     except click.ClickException as error:
         return _usage(error.format_message().rstrip("."), _usage_fix(error, program, arguments))
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort) as end:
+        if isinstance(end, KeyboardInterrupt):
+            # What was cut off half made (a loop, a coroutine) complains as it is thrown away.
+            sys.unraisablehook = _say_nothing
+            warnings.simplefilter("ignore")
         report = ErrorReport(code="interrupted", detail="interrupted")
         return Problem(error=report, exit_code=ExitCode.INTERRUPTED)
     except BrokenPipeError:
@@ -120,6 +125,10 @@ def _run(group: click.Group, program: str, arguments: Sequence[str]) -> int | Pr
         cause = alone(error)
         return problem_of(cause) if isinstance(cause, RelayError) else _unexpected(cause)
     return ExitCode.DONE
+
+
+def _say_nothing(unraisable: object) -> None:
+    """Take the place of Python's report of an error that nobody can catch."""
 
 
 def _version_option() -> click.Option:

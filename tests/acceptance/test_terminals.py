@@ -5,6 +5,7 @@ import pty
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,6 +58,27 @@ def test_ctrl_c_ends_a_waiting_command_with_130(served: Relay, after_s: float):
 
     assert waiting.returncode == 130
     assert (out, complaints) == ("", "agent-relay: interrupted\n")
+
+
+def test_what_ctrl_c_cut_off_half_made_says_nothing_when_it_is_thrown_away(relay: Relay):
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED], env=relay.environ, capture_output=True, check=False
+    )
+
+    assert (done.returncode, done.stdout) == (130, b"")
+    assert done.stderr == b"agent-relay: interrupted\n"
+
+
+INTERRUPTED = """
+import asyncio, sys, unittest.mock
+from relay_cli import main
+sys.argv = ["agent-relay", "agents"]
+cut_off = unittest.mock.patch.object(
+    asyncio.SelectorEventLoop, "_make_self_pipe", side_effect=KeyboardInterrupt
+)
+with cut_off:
+    main.main()
+"""
 
 
 def test_progress_is_shown_on_a_terminal_and_taken_away_again(served: Relay):
