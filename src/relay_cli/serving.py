@@ -248,6 +248,7 @@ def hub_limits(settings: Settings) -> Limits:
         claim_lease_ms=chosen.claim_lease_ms,
         claim_lapses=chosen.claim_lapses,
         heartbeat_ms=chosen.heartbeat_ms,
+        pair_invite_ms=chosen.pair_invite_ms,
         keep_ms=chosen.keep_ms,
         idempotency_ms=chosen.idempotency_ms,
         streams=chosen.streams,

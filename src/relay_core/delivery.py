@@ -195,8 +195,11 @@ TRANSITIONS: dict[DeliveryState, dict[type[Event], frozenset[DeliveryState]]] = 
         RecipientRemoved: frozenset({S.DEAD}),
     },
     # Final, but for a message that another agent claimed: that one comes back when the claim
-    # lapses.
-    S.SKIPPED: {ClaimReopened: frozenset({S.QUEUED})},
+    # lapses, unless it was taken back meanwhile.
+    S.SKIPPED: {
+        ClaimReopened: frozenset({S.QUEUED}),
+        CancelRequested: frozenset({S.CANCELLED}),
+    },
     S.DELIVERED: {},
     S.EXPIRED: {},
     S.CANCELLED: {},
@@ -229,7 +232,7 @@ def step(delivery: Delivery, event: Event, *, now_ms: int, jitter: float = 0.0) 
     with nothing changed, where the table has no arrow.
     """
     allowed = TRANSITIONS[delivery.state].get(type(event))
-    if allowed is None or not _guard(delivery, event):
+    if allowed is None or not _guard(delivery):
         raise IllegalTransition(delivery.state, type(event).__name__)
     result = _apply(delivery, event, now_ms, jitter)
     if result.delivery.state not in allowed:  # a rule below that the table does not know
@@ -238,16 +241,12 @@ def step(delivery: Delivery, event: Event, *, now_ms: int, jitter: float = 0.0) 
 
 
 def allows(delivery: Delivery, kind: type[Event]) -> bool:
-    """Tell whether the table has an arrow for this kind of event in this state."""
-    return kind in TRANSITIONS[delivery.state]
+    """Tell whether this kind of event can happen to this delivery."""
+    return kind in TRANSITIONS[delivery.state] and _guard(delivery)
 
 
-def _guard(delivery: Delivery, event: Event) -> bool:
-    match event:
-        case ClaimReopened() if delivery.state is S.SKIPPED:
-            return delivery.reason == CLAIMED_BY_OTHER
-        case _:
-            return True
+def _guard(delivery: Delivery) -> bool:
+    return delivery.state is not S.SKIPPED or delivery.reason == CLAIMED_BY_OTHER
 
 
 def _apply(delivery: Delivery, event: Event, now_ms: int, jitter: float) -> Step:  # noqa: C901 - one arm per event is the point of this function

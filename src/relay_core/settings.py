@@ -53,7 +53,8 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 class Limits(Table):
     """`[hub.limits]`: what the hub refuses, and how long it waits and remembers, in milliseconds.
 
-    `keep` counts from the last event of a conversation, `heartbeat` from an agent's last sign.
+    `keep` counts from the last event of a conversation, `heartbeat` from an agent's last sign,
+    `pair_invite` until an invitation to a pair has expired.
     """
 
     request_bytes: Bytes = 512 * 1024
@@ -75,6 +76,7 @@ class Limits(Table):
     claim_lease_ms: Interval = msgspec.field(default=60 * SECOND_MS, name="claim_lease")
     claim_lapses: Count = 3
     heartbeat_ms: Interval = msgspec.field(default=90 * SECOND_MS, name="heartbeat")
+    pair_invite_ms: Interval = msgspec.field(default=10 * MINUTE_MS, name="pair_invite")
     keep_ms: Age = msgspec.field(default=30 * DAY_MS, name="keep")
     idempotency_ms: Age = msgspec.field(default=7 * DAY_MS, name="idempotency")
     streams: Count = 2_048

@@ -36,6 +36,7 @@ class Limits(Struct):
     claim_lease_ms: int = 60 * SECOND
     claim_lapses: int = 3
     heartbeat_ms: int = 90 * SECOND
+    pair_invite_ms: int = 10 * MINUTE
     keep_ms: int = 30 * DAY
     idempotency_ms: int = 7 * DAY
     offer_bytes: int = 8 * MIB

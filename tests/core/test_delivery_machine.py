@@ -164,9 +164,10 @@ def test_the_named_groups_of_states_cover_all_but_held():
     assert not IN_DOUBT & WAITING
 
 
-def test_a_final_state_has_no_way_out_but_a_claim_that_lapsed():
+def test_a_final_state_has_no_way_out_but_what_another_agent_claimed():
     assert [state for state in FINAL if TRANSITIONS[state]] == [S.SKIPPED]
-    assert set(TRANSITIONS[S.SKIPPED]) == {ClaimReopened}
+    assert set(TRANSITIONS[S.SKIPPED]) == {ClaimReopened, CancelRequested}
+    assert not allows(delivery(state=S.SKIPPED, reason="channel"), CancelRequested)
 
 
 def test_what_another_agent_claimed_is_queued_again_when_that_claim_lapses():

@@ -16,12 +16,13 @@ from relay_core.hub_api import (
     VerdictRequest,
 )
 from relay_core.hub_client import HubClient
-from relay_core.messages import AgentId, AttemptId, DeliveryId, DeliveryState, TurnStatus
+from relay_core.messages import AgentId, AttemptId, DeliveryId, DeliveryState, MessageId, TurnStatus
 from relay_core.retry import MAX_ATTEMPTS
 from relay_hub.callers import USER
 from relay_hub.local import LocalHub
 
 A = AgentId("a")
+LATEST = MessageId(1 << 53)
 S = DeliveryState
 
 
@@ -44,7 +45,7 @@ def verdict(hub: Hub, delivery_id: int, state: str, **fields: object):
 
 
 async def states(hub: Hub) -> list[str]:
-    found = await hub.service.deliveries.history(A, tuple(S), 100, USER)
+    found = await hub.service.deliveries.history(A, tuple(S), LATEST, 100, USER)
     return [each.delivery.state for each in found.offers]
 
 

@@ -140,7 +140,7 @@ async def test_a_conversation_goes_as_a_whole(hub: Hub):
     await deliver(hub, reply)
     await deliver(hub, last)
     await hub.wait(5 * DAY_S)
-    thread = await hub.service.messages.thread(MessageId(last), USER)
+    thread = await hub.service.messages.thread(MessageId(last), MessageId(0), 100, USER)
     await hub.wait(26 * DAY_S)
 
     assert [(each.id, each.reply_to) for each in thread] == [

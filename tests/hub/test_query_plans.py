@@ -5,6 +5,7 @@ from sqlite3 import Connection
 
 import pytest
 
+from hub_kit import placeholders
 from relay_hub.store.sqlite import opening
 from relay_hub.store.sqlite.queries import queries
 
@@ -21,7 +22,7 @@ def database() -> Iterator[Connection]:
 
 def explained(database: Connection, how: str, name: str) -> list[tuple[object, ...]]:
     statement = queries()[name]
-    values = [None] * statement.count("?")
+    values = [None] * placeholders(statement)
     return database.execute(f"{how} {statement}", values).fetchall()
 
 

@@ -233,7 +233,7 @@ async def test_replies_belong_to_the_conversation_of_the_first_message(crew: Hub
     reply = await crew.send("a", sender="b", replyTo=first.id)
     await crew.send("c")
 
-    thread = await crew.service.messages.thread(MessageId(reply.id), USER)
+    thread = await crew.service.messages.thread(MessageId(reply.id), MessageId(0), 100, USER)
 
     assert [each.id for each in thread] == [first.id, reply.id]
     assert [each.conversation_id for each in thread] == [first.id, first.id]

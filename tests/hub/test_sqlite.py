@@ -261,7 +261,7 @@ async def test_a_database_of_the_first_schema_is_brought_up_with_what_it_holds(p
 def test_every_named_statement_fits_the_schema(name: str):
     connection = opening.connect_memory("x")
 
-    connection.execute(f"EXPLAIN {queries()[name]}", [None] * queries()[name].count("?"))
+    connection.execute(f"EXPLAIN {queries()[name]}", [None] * placeholders(queries()[name]))
 
     connection.close()
 

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from relay_hub.routes import agents, deliveries, messages, tokens
+from relay_hub.routes import agents, dead, deliveries, messages, pairs, tokens
 
 # The ones that are asked most often come first.
-ROUTES = (*messages.ROUTES, *deliveries.ROUTES, *agents.ROUTES, *tokens.ROUTES)
+ROUTES = (
+    *messages.ROUTES,
+    *deliveries.ROUTES,
+    *agents.ROUTES,
+    *pairs.ROUTES,
+    *dead.ROUTES,
+    *tokens.ROUTES,
+)
 """Every route but the websocket and those of `health`."""

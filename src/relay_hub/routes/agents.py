@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from relay_core.errors import HubRefused
 from relay_core.hub_api import (
     AgentPatch,
     HeartbeatRequest,
@@ -10,11 +9,8 @@ from relay_core.hub_api import (
     RegisterRequest,
     StatusRequest,
 )
-from relay_core.messages import AgentId, DeliveryState
-from relay_hub.routes.call import Answer, Call, Route
-
-MOST_LISTED = 500
-_LISTED = 100
+from relay_core.messages import AgentId, DeliveryState, MessageId
+from relay_hub.routes.call import LARGEST_ID, LISTED, MOST_LISTED, Answer, Call, Route, words
 
 
 async def register(call: Call) -> Answer:
@@ -23,7 +19,15 @@ async def register(call: Call) -> Answer:
 
 
 async def list_agents(call: Call) -> Answer:
-    return Answer(body=await call.service.agents.all(call.caller))
+    query = call.query()
+    if "limit" not in query and "since" not in query:
+        return Answer(body=await call.service.agents.all(call.caller))
+    found = await call.service.agents.all(
+        call.caller,
+        since=AgentId(query.get("since", "")),
+        most=call.query_number("limit", LISTED, most=MOST_LISTED),
+    )
+    return Answer(body=found)
 
 
 async def show(call: Call) -> Answer:
@@ -59,9 +63,12 @@ async def set_ready(call: Call) -> Answer:
 async def deliveries(call: Call) -> Answer:
     query = call.query()
     if (wanted := query.get("state")) is not None:
-        most = call.query_number("limit", _LISTED, most=MOST_LISTED)
         found = await call.service.deliveries.history(
-            _agent(call), _states(wanted), most, call.caller
+            _agent(call),
+            words("state", wanted, DeliveryState),
+            MessageId(call.query_number("before", LARGEST_ID)),
+            call.query_number("limit", LISTED, most=MOST_LISTED),
+            call.caller,
         )
         return Answer(body=found)
     found = await call.service.deliveries.offers(
@@ -75,17 +82,6 @@ async def claims(call: Call) -> Answer:
         _agent(call), call.caller, instance_id=call.query().get("instanceId"), epoch=_epoch(call)
     )
     return Answer(body=found)
-
-
-def _states(wanted: str) -> tuple[DeliveryState, ...]:
-    if wanted == "all":
-        return tuple(DeliveryState)
-    words = wanted.split(",")
-    if unknown := [word for word in words if word not in list(DeliveryState)]:
-        raise HubRefused(
-            422, "bad_query", f"state {unknown[0]!a} is none: use {', '.join(DeliveryState)}"
-        )
-    return tuple(DeliveryState(word) for word in words)
 
 
 def _epoch(call: Call) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -19,10 +20,17 @@ from relay_hub.guard import BODY, CALLER
 from relay_hub.service import HubService, once
 
 T = TypeVar("T")
+W = TypeVar("W", bound=enum.StrEnum)
 
 log = logging.getLogger(__name__)
 
 LARGEST_ID = 2**53 - 1
+LISTED = 100
+"""How many of a list are answered when nobody says."""
+
+MOST_LISTED = 500
+"""How many can be asked for at once."""
+
 _NUMBER = re.compile(r"[0-9]{1,16}")
 _decoders: dict[object, msgspec.json.Decoder[object]] = {}
 
@@ -82,6 +90,18 @@ class Call:
         if not _NUMBER.fullmatch(value) or int(value) > most:
             raise HubRefused(422, "bad_query", f"{name} is a number from 0 to {most}")
         return int(value)
+
+
+def words(name: str, value: str, kind: type[W]) -> tuple[W, ...]:
+    """Read `all`, or words of an enum with commas between them; 422 `bad_query`."""
+    if value == "all":
+        return tuple(kind)
+    try:
+        return tuple(kind(word) for word in value.split(","))
+    except ValueError as error:
+        raise HubRefused(
+            422, "bad_query", f"{name} is all, or some of {', '.join(kind)}: not {value[:64]!a}"
+        ) from error
 
 
 class Answer(Struct):

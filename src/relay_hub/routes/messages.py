@@ -5,10 +5,7 @@ from __future__ import annotations
 from relay_core.errors import HubRefused
 from relay_core.hub_api import ClaimRequest, Cursor, MessagePatch, SendRequest
 from relay_core.messages import AgentId, MessageId
-from relay_hub.routes.call import Answer, Call, Route
-
-MOST_LISTED = 500
-_LISTED = 100
+from relay_hub.routes.call import LISTED, MOST_LISTED, Answer, Call, Route
 
 
 async def send(call: Call) -> Answer:
@@ -20,7 +17,7 @@ async def inbox(call: Call) -> Answer:
     agent_id = call.query().get("for")
     if not agent_id:
         raise HubRefused(422, "bad_query", "for=AGENT is needed: whose messages?")
-    asked = call.query_number("limit", _LISTED, most=MOST_LISTED), call.caller
+    asked = call.query_number("limit", LISTED, most=MOST_LISTED), call.caller
     messages, reader = call.service.messages, AgentId(agent_id)
     if "before" not in call.query():
         since = MessageId(call.query_number("since", 0))
@@ -40,7 +37,14 @@ async def show(call: Call) -> Answer:
 
 
 async def thread(call: Call) -> Answer:
-    return Answer(body=await call.service.messages.thread(_message(call), call.caller))
+    since = MessageId(call.query_number("since", 0))
+    most = call.query_number("limit", MOST_LISTED, most=MOST_LISTED)
+    found = await call.service.messages.thread(_message(call), since, most, call.caller)
+    return Answer(body=found)
+
+
+async def cancel(call: Call) -> Answer:
+    return Answer(body=await call.service.messages.cancel(_message(call), call.caller))
 
 
 async def mark_read(call: Call) -> Answer:
@@ -90,6 +94,7 @@ ROUTES = (
     Route(method="POST", path=f"{_CLAIM}/fail", handler=fail),
     Route(method="POST", path=f"{_CLAIM}/release", handler=release),
     Route(method="GET", path="/api/messages/{message_id}/thread", handler=thread),
+    Route(method="POST", path="/api/messages/{message_id}/cancel", handler=cancel),
     Route(method="GET", path="/api/messages/{message_id}", handler=show),
     Route(method="PATCH", path="/api/messages/{message_id}", handler=mark_read),
 )

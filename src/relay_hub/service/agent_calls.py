@@ -105,7 +105,9 @@ class AgentCalls:
     async def remove(self, agent_id: AgentId, caller: Caller) -> None:
         """Forget an agent; its tokens die with it."""
         caller.must_act_as(agent_id)
-        await self._change(lambda tx, changes: agents.remove(tx, agent_id, changes), Agent, caller)
+        await self._change(
+            lambda tx, changes: agents.remove(tx, agent_id, caller, changes), Agent, caller
+        )
         self._tokens.forget(agent_id)
 
     async def one(self, agent_id: AgentId, caller: Caller) -> Agent:
@@ -122,7 +124,9 @@ class AgentCalls:
             raise checks.refuse("unknown_agent", f"no agent is called {agent_id!a}", status=404)
         return self._presence.shown(agent, caller, queued=queued)
 
-    async def all(self, caller: Caller) -> tuple[Agent, ...]:
-        """Show every agent."""
-        found = await self._look(lambda reads: reads.agents())
+    async def all(
+        self, caller: Caller, *, since: AgentId | None = None, most: int | None = None
+    ) -> tuple[Agent, ...]:
+        """Show agents by id: every one, or the first ones after an id."""
+        found = await self._look(lambda reads: reads.agents(since, most))
         return tuple(self._presence.shown(agent, caller) for agent in found)

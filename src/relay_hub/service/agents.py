@@ -14,7 +14,7 @@ from relay_core.messages import OPERATOR, AgentId, DeliveryState
 from relay_core.sessions import Agent
 from relay_hub.callers import Caller
 from relay_hub.limits import Limits
-from relay_hub.service import checks
+from relay_hub.service import checks, pairs
 from relay_hub.service.changes import Changes, apply, apply_where_allowed
 from relay_hub.store import Transaction
 from relay_hub.store.rows import UserSet
@@ -176,11 +176,12 @@ def _users_own(field: str, agent_id: AgentId) -> HubRefused:
     return checks.refuse("user_only", f"the user has set the {field} of {agent_id}", status=403)
 
 
-async def remove(tx: Transaction, agent_id: AgentId, changes: Changes) -> Agent:
-    """Forget an agent; what waited for it is dead, and its senders hear of it."""
+async def remove(tx: Transaction, agent_id: AgentId, caller: Caller, changes: Changes) -> Agent:
+    """Forget an agent: its pair ends, what waited for it is dead, and the others hear of it."""
     agent = await tx.agent(agent_id)
     if agent is None or agent_id == OPERATOR:
         raise checks.refuse("unknown_agent", f"no agent is called {agent_id}", status=404)
+    await pairs.leave(tx, agent_id, caller, changes)
     for offer in await tx.offers(agent_id, 1 << 60):
         await apply_where_allowed(tx, offer.delivery, RecipientRemoved(), changes)
     await tx.delete_agent(agent_id, changes.now_ms)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from relay_core.delivery import Event, OfferAgain, ReopenClaim, TellSender, allows, step
 from relay_core.errors import HubRefused, IllegalTransition
-from relay_core.messages import AgentId, Delivery
+from relay_core.messages import AgentId, Delivery, DeliveryState
 from relay_hub.limits import Limits
 from relay_hub.store import Transaction
 
@@ -22,6 +22,7 @@ class Changes:
         self.receipts: list[tuple[AgentId, Delivery]] = []
         self.fenced: dict[AgentId, int] = {}
         self.reopened: list[Delivery] = []
+        self.died: list[Delivery] = []
 
     def begin(self) -> None:
         """Forget what an earlier run of the same transaction left."""
@@ -29,6 +30,7 @@ class Changes:
         self.receipts.clear()
         self.fenced.clear()
         self.reopened.clear()
+        self.died.clear()
 
     def has_mail(self, delivery: Delivery) -> None:
         """Let the recipient's host look at this delivery."""
@@ -39,7 +41,8 @@ class Changes:
 async def apply(tx: Transaction, delivery: Delivery, event: Event, changes: Changes) -> Delivery:
     """Step one delivery and store it; what its commands ask for is noted in `changes`.
 
-    A claim that will not be used is left in `changes.reopened` for `claims.settle`.
+    A claim that will not be used is left in `changes.reopened` for `claims.settle`, and what died
+    in `changes.died` for `notices.tell_of_the_dead`.
     """
     try:
         result = step(delivery, event, now_ms=changes.now_ms, jitter=changes.jitter())
@@ -48,6 +51,8 @@ async def apply(tx: Transaction, delivery: Delivery, event: Event, changes: Chan
             409, "illegal_transition", error.detail, delivery_ids=(delivery.id,)
         ) from error
     await tx.put_delivery(result.delivery, before=delivery, event=type(event).__name__)
+    if result.delivery.state is DeliveryState.DEAD:
+        changes.died.append(result.delivery)
     for command in result.commands:
         match command:
             case TellSender():

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import msgspec
 
 from relay_core.errors import HubRefused, StaleEpoch
-from relay_core.messages import OPERATOR, AgentId, Struct
+from relay_core.messages import HUB, OPERATOR, AgentId, Struct
 from relay_core.sessions import Agent
 from relay_hub.limits import Limits
 
@@ -16,7 +16,7 @@ _AGENT_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _ATTEMPT_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 GROUPS = ("tag:", "cap:", "label:")
-RESERVED = frozenset({OPERATOR, "broadcast"})
+RESERVED = frozenset({HUB, OPERATOR, "broadcast"})
 _MOST_NAMES = 64
 _NAME_CHARS = 128
 _LINE_CHARS = 1_000

@@ -11,7 +11,7 @@ from relay_core.messages import Struct
 from relay_core.ports import Clock, Random
 from relay_hub.callers import USER, Caller, Once
 from relay_hub.limits import Limits
-from relay_hub.service import claims
+from relay_hub.service import claims, notices
 from relay_hub.service.changes import Changes
 from relay_hub.service.once import answer_once
 from relay_hub.store import Reads, Store, StoreError, StoreFull, Transaction
@@ -33,7 +33,13 @@ class Committer:
         self._clock = clock
         self._random = random
         self._limits = limits
+        self.full: NoRoom | None = None
         self._in_flight: set[tuple[str, str, str]] = set()
+
+    def must_have_room(self) -> None:
+        """Refuse with 503 `storage` what would take more room, while there is none."""
+        if self.full is not None:
+            raise self.full.refusal()
 
     async def change(
         self,
@@ -59,6 +65,8 @@ class Committer:
                 )
             if changes.reopened:
                 await claims.settle(tx, changes)
+            if changes.died:
+                await notices.tell_of_the_dead(tx, changes)
             return result
 
         try:

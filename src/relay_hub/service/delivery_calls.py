@@ -20,6 +20,7 @@ from relay_core.messages import (
     Delivery,
     DeliveryId,
     DeliveryState,
+    MessageId,
 )
 from relay_hub.callers import Caller
 from relay_hub.limits import Limits
@@ -56,12 +57,20 @@ class DeliveryCalls:
         return await self._look(work)
 
     async def history(
-        self, agent_id: AgentId, states: Iterable[DeliveryState], most: int, caller: Caller
+        self,
+        agent_id: AgentId,
+        states: Iterable[DeliveryState],
+        before: MessageId,
+        most: int,
+        caller: Caller,
     ) -> OfferList:
-        """List an agent's newest deliveries in some states, oldest first."""
+        """List an agent's newest deliveries in some states, oldest first.
+
+        Of messages before `before`.
+        """
         caller.must_act_as(agent_id)
         wanted = tuple(states)
-        found = await self._look(lambda reads: reads.history(agent_id, wanted, most))
+        found = await self._look(lambda reads: reads.history(agent_id, wanted, before, most))
         return OfferList(offers=found)
 
     async def record_attempt(self, request: AttemptRequest, caller: Caller) -> Attempt:

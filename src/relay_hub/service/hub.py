@@ -16,9 +16,11 @@ from relay_hub.service.agent_calls import AgentCalls
 from relay_hub.service.agent_tokens import AgentTokens
 from relay_hub.service.claim_calls import ClaimCalls
 from relay_hub.service.committer import Committer, NoRoom
+from relay_hub.service.dead_calls import DeadCalls
 from relay_hub.service.delivery_calls import DeliveryCalls
 from relay_hub.service.listening import Listening
 from relay_hub.service.message_calls import MessageCalls
+from relay_hub.service.pair_calls import PairCalls
 from relay_hub.service.presence import Presence
 from relay_hub.store import Store, StoreFailed
 from relay_hub.streams import Streams
@@ -38,7 +40,7 @@ class HubService:
         self.limits = limits
         self.clock = clock
         self.streams = Streams()
-        committer = Committer(store, self.streams, clock, random, limits)
+        self._committer = committer = Committer(store, self.streams, clock, random, limits)
         presence = Presence(self.streams, clock, limits)
         self._change = committer.change
         self._look = committer.look
@@ -49,6 +51,8 @@ class HubService:
         self.messages = MessageCalls(committer, presence, limits)
         self.deliveries = DeliveryCalls(committer, limits)
         self.claims = ClaimCalls(committer)
+        self.pairs = PairCalls(committer, presence, limits, random)
+        self.dead = DeadCalls(committer)
         self.listening = Listening(committer, self.streams, limits)
 
     @classmethod
@@ -64,7 +68,7 @@ class HubService:
 
     async def sweep(self) -> None:
         """End what time ends: TTLs, holds, leases; hint at retries that are due; forget."""
-        self.messages.full = self._no_room()
+        self._committer.full = self._no_room()
         self._leases_are_off |= self._sweeper.clock_jumped()
         if self._leases_are_off:
             until_ms = self.clock.now_ms() + self.limits.claim_lease_ms

@@ -4,44 +4,31 @@ from __future__ import annotations
 
 from relay_core.delivery import MarkedRead
 from relay_core.errors import HubRefused
-from relay_core.hub_api import (
-    MessageView,
-    SendRequest,
-    SendResponse,
-)
-from relay_core.messages import (
-    AgentId,
-    Delivery,
-    DeliveryState,
-    Message,
-    MessageId,
-)
+from relay_core.hub_api import Cancellation, MessageView, SendRequest, SendResponse
+from relay_core.messages import AgentId, Delivery, DeliveryState, Message, MessageId
 from relay_hub.callers import Caller
 from relay_hub.limits import Limits
-from relay_hub.service import checks, sending
+from relay_hub.service import cancelling, checks, sending
 from relay_hub.service.changes import Changes, apply
-from relay_hub.service.committer import Committer, NoRoom
+from relay_hub.service.committer import Committer
 from relay_hub.service.presence import Presence
 from relay_hub.service.views import joined, view_for
 from relay_hub.store import Reads, Transaction
-
-MOST_LISTED = 500
 
 
 class MessageCalls:
     """Sending, reading, and what became of what was sent."""
 
     def __init__(self, committer: Committer, presence: Presence, limits: Limits) -> None:
+        self._committer = committer
         self._change = committer.change
         self._look = committer.look
         self._presence = presence
         self._limits = limits
-        self.full: NoRoom | None = None
 
     async def send(self, request: SendRequest, caller: Caller) -> SendResponse:
         """Take in a message: it is durable when this answers."""
-        if self.full is not None:
-            raise self.full.refusal()
+        self._committer.must_have_room()
         checked = sending.check(request, caller, self._limits)
         return await self._change(
             lambda tx, changes: sending.send(
@@ -60,27 +47,38 @@ class MessageCalls:
         message, deliveries = await self._look(work)
         view = None if message is None else view_for(message, deliveries, caller)
         if view is None:
-            raise checks.refuse("unknown_message", f"there is no message {message_id}", status=404)
+            raise _unknown(message_id)
         return view
 
-    async def thread(self, message_id: MessageId, caller: Caller) -> tuple[MessageView, ...]:
-        """Show the conversation that a message belongs to, as far as the caller may see it."""
+    async def thread(
+        self, message_id: MessageId, since: MessageId, most: int, caller: Caller
+    ) -> tuple[MessageView, ...]:
+        """Show a message's conversation as far as the caller may see it, oldest first.
+
+        Up to `most` of its messages after `since`; those that the caller may not see count.
+        """
 
         async def work(reads: Reads) -> tuple[MessageView, ...]:
             message = await reads.message(message_id)
-            if message is None:
-                return ()
+            deliveries = await reads.deliveries_of(message_id)
+            if message is None or view_for(message, deliveries, caller) is None:
+                raise _unknown(message_id)
             root = message.conversation_id or message.id
             views = [
                 view_for(each, await reads.deliveries_of(each.id), caller)
-                for each in await reads.conversation(root, MOST_LISTED)
+                for each in await reads.conversation(root, since, most)
             ]
             return tuple(view for view in views if view is not None)
 
-        views = await self._look(work)
-        if not views:
-            raise checks.refuse("unknown_message", f"there is no message {message_id}", status=404)
-        return views
+        return await self._look(work)
+
+    async def cancel(self, message_id: MessageId, caller: Caller) -> Cancellation:
+        """Take a message back where it is not on its way yet."""
+        return await self._change(
+            lambda tx, changes: cancelling.cancel(tx, message_id, caller, changes),
+            Cancellation,
+            caller,
+        )
 
     async def inbox(
         self, agent_id: AgentId, since: MessageId, most: int, caller: Caller
@@ -124,3 +122,7 @@ class MessageCalls:
 
         view = await self._change(work, MessageView, caller)
         return view_for(view, view.deliveries, caller) or view
+
+
+def _unknown(message_id: MessageId) -> HubRefused:
+    return checks.refuse("unknown_message", f"there is no message {message_id}", status=404)

@@ -8,12 +8,8 @@ from relay_core.errors import HubRefused
 from relay_core.hub_api import SendRequest, SendResponse, SentDelivery
 from relay_core.messages import (
     OPERATOR,
-    AgentId,
     ClaimState,
     Credential,
-    Delivery,
-    DeliveryId,
-    DeliveryState,
     Message,
     MessageId,
     Sender,
@@ -21,12 +17,11 @@ from relay_core.messages import (
 from relay_core.sessions import Agent
 from relay_hub.callers import Caller
 from relay_hub.limits import MINUTE, Limits
-from relay_hub.service import checks, targets
+from relay_hub.service import checks, posting, targets
 from relay_hub.service.changes import Changes
 from relay_hub.store import Transaction
 from relay_hub.store.rows import ClaimRow
 
-RECIPIENT_FULL = "recipient_full"
 _RETRY_FULL_S = 60
 
 
@@ -37,14 +32,7 @@ def check(request: SendRequest, caller: Caller, limits: Limits) -> SendRequest:
         raise HubRefused(403, "foreign_sender", f"this token sends as {caller.agent_id} only")
     if sender != OPERATOR:
         checks.new_agent_id(sender)
-    size = len(checks.whole("body", request.body))
-    if size > limits.body_bytes:
-        raise checks.refuse(
-            "body_too_large",
-            f"the body has {size} bytes, {limits.body_bytes} are allowed",
-            status=413,
-            fix="write it to a file and send its path",
-        )
+    check_body(request.body, limits)
     if request.ttl_ms is not None:
         checks.within("ttlMs", request.ttl_ms, limits.ttl_least_ms, limits.ttl_most_ms)
     return SendRequest(
@@ -64,6 +52,18 @@ def check(request: SendRequest, caller: Caller, limits: Limits) -> SendRequest:
     )
 
 
+def check_body(body: str, limits: Limits) -> None:
+    """Refuse with 413 `body_too_large`."""
+    size = len(checks.whole("body", body))
+    if size > limits.body_bytes:
+        raise checks.refuse(
+            "body_too_large",
+            f"the body has {size} bytes, {limits.body_bytes} are allowed",
+            status=413,
+            fix="write it to a file and send its path",
+        )
+
+
 async def send(
     tx: Transaction,
     request: SendRequest,
@@ -78,48 +78,21 @@ async def send(
     if request.epoch is not None:
         checks.fence(sender, sender_id, request.instance_id, request.epoch, required=True)
     parent = await _parent(tx, request.reply_to, caller)
-    message = _message(request, _seen(sender_id, sender, caller), parent, changes)
+    message = _message(request, posting.seen(sender_id, sender, caller), parent, changes)
     if caller.credential is Credential.AGENT:
-        await _check_rates(tx, message, limits, now)
+        await check_rates(tx, message, limits, now)
     recipients, direct = await targets.resolve(tx, request.to, sender_id, limits.fan_out)
-    room = [await _has_room(tx, each, limits) for each in recipients]
+    room = [await posting.has_room(tx, each, limits) for each in recipients]
     if not any(room):
-        raise HubRefused(
-            429,
-            RECIPIENT_FULL,
-            f"{recipients[0].id if direct else 'every recipient'} has "
-            f"{limits.recipient_queue} messages waiting",
-            retry_after_s=_RETRY_FULL_S,
-        )
+        raise full(recipients[0].id if direct else "every recipient", limits)
     message_id = await tx.add_message(message)
     if request.claimable:
         await tx.put_claim(ClaimRow(message_id=message_id, state=ClaimState.OPEN, token=0))
     sent: list[SentDelivery] = []
     for agent, fits in zip(recipients, room, strict=True):
-        delivery = await _add_delivery(tx, message_id, agent, message, fits=fits)
-        if fits:
-            changes.mail[agent.id] = message_id
-        sent.append(
-            SentDelivery(
-                id=delivery.id,
-                agent_id=agent.id,
-                state=delivery.state,
-                away=not reachable(agent),
-            )
-        )
+        delivery = await posting.add(tx, message_id, agent, message, changes, fits=fits)
+        sent.append(posting.sent(delivery, away=not reachable(agent)))
     return SendResponse(id=message_id, deliveries=tuple(sent))
-
-
-def _seen(sender_id: AgentId, agent: Agent | None, caller: Caller) -> Sender:
-    if agent is None:
-        return Sender(id=sender_id, credential=caller.credential)
-    return Sender(
-        id=sender_id,
-        label=agent.label,
-        tags=agent.tags,
-        capabilities=agent.capabilities,
-        credential=caller.credential,
-    )
 
 
 def _message(
@@ -150,6 +123,16 @@ def _message(
     )
 
 
+def full(who: str, limits: Limits) -> HubRefused:
+    """429 `recipient_full`."""
+    return HubRefused(
+        429,
+        posting.RECIPIENT_FULL,
+        f"{who} has {limits.recipient_queue} messages waiting",
+        retry_after_s=_RETRY_FULL_S,
+    )
+
+
 async def _parent(tx: Transaction, reply_to: MessageId | None, caller: Caller) -> Message | None:
     if reply_to is None:
         return None
@@ -166,7 +149,8 @@ async def _may_answer(tx: Transaction, parent: Message, caller: Caller) -> bool:
     return await tx.delivery_for(parent.id, caller.agent_id) is not None
 
 
-async def _check_rates(tx: Transaction, message: Message, limits: Limits, now: int) -> None:
+async def check_rates(tx: Transaction, message: Message, limits: Limits, now: int) -> None:
+    """Refuse with 429 `loop_guard` or `rate_limited` what an agent sends too often."""
     if message.hop > limits.hops:
         raise HubRefused(
             429,
@@ -199,37 +183,3 @@ async def _check_rates(tx: Transaction, message: Message, limits: Limits, now: i
 
 def _seconds_left(first_ms: int | None, window_ms: int, now_ms: int) -> int:
     return max(1, -(-((first_ms or now_ms) + window_ms - now_ms) // 1_000))
-
-
-async def _has_room(tx: Transaction, agent: Agent, limits: Limits) -> bool:
-    # What waits for the person at the keyboard costs nobody a turn.
-    if agent.id == OPERATOR:
-        return True
-    most = limits.recipient_queue
-    return await tx.waiting_count(agent.id, most) < most
-
-
-async def _add_delivery(
-    tx: Transaction, message_id: MessageId, agent: Agent, message: Message, *, fits: bool
-) -> Delivery:
-    # In a group, one full queue keeps nobody else from the message; the sender can see it.
-    delivery = Delivery(
-        id=DeliveryId(0),
-        message_id=message_id,
-        agent_id=agent.id,
-        seq=await tx.next_seq(agent.id),
-        state=DeliveryState.QUEUED if fits else DeliveryState.SKIPPED,
-        reason=None if fits else RECIPIENT_FULL,
-        expires_ms=message.expires_at,
-        created_ms=message.created_at,
-        updated_ms=message.created_at,
-    )
-    delivery_id = await tx.add_delivery(delivery)
-    return Delivery(
-        id=delivery_id,
-        message_id=message_id,
-        agent_id=agent.id,
-        seq=delivery.seq,
-        state=delivery.state,
-        reason=delivery.reason,
-    )

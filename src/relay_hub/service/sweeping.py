@@ -12,7 +12,7 @@ from relay_core.delivery import Released, TimeRanOut
 from relay_core.messages import Delivery
 from relay_core.ports import Clock
 from relay_hub.limits import Limits
-from relay_hub.service import claims
+from relay_hub.service import claims, pairs
 from relay_hub.service.changes import Changes, apply
 from relay_hub.store import Reads, Transaction
 
@@ -57,6 +57,7 @@ class Sweeper:
             await reads.expired(now, 1)
             or await reads.hold_ended(now, 1)
             or await reads.lapsed(now, 1)
+            or await reads.pairs_expired(now, 1)
         )
 
     async def is_something_old(self, reads: Reads) -> bool:
@@ -64,7 +65,8 @@ class Sweeper:
         now_s = self._clock.monotonic()
         if now_s < self._prune_at_s:
             return False
-        found = await reads.finished(self._clock.now_ms() - self._keep_ms, 1)
+        before_ms = self._clock.now_ms() - self._keep_ms
+        found = await reads.finished(before_ms, 1) or await reads.forgotten_pairs(before_ms, 1)
         if not found:
             self._prune_at_s = now_s + _PRUNE_EVERY_S
         return bool(found)
@@ -85,13 +87,17 @@ async def sweep(tx: Transaction, changes: Changes) -> None:
         await apply(tx, delivery, Released(), changes)
     for claim in await tx.lapsed(now, MOST):
         await claims.lapse(tx, claim.message_id, changes)
+    for pair in await tx.pairs_expired(now, MOST):
+        await pairs.expire(tx, pair, changes)
     await tx.forget_answers(now - changes.limits.idempotency_ms)
 
 
 async def prune(tx: Transaction, changes: Changes) -> int:
     """Forget what is finished and old, up to a bounded number of messages; answers how many."""
-    left = MOST_PRUNED
-    for conversation in await tx.finished(changes.now_ms - changes.limits.keep_ms, MOST_PRUNED):
+    left, before_ms = MOST_PRUNED, changes.now_ms - changes.limits.keep_ms
+    for pair_id in await tx.forgotten_pairs(before_ms, MOST_PRUNED):
+        await tx.prune_pair(pair_id)
+    for conversation in await tx.finished(before_ms, MOST_PRUNED):
         left -= await tx.prune(conversation, left)
         if left <= 0:
             break

@@ -7,12 +7,14 @@
 
 from __future__ import annotations
 
-from relay_core.messages import AgentId
+from relay_core.messages import OPERATOR, AgentId
 from relay_core.sessions import Agent
 from relay_hub.service.checks import GROUPS, line, refuse
 from relay_hub.store import Reads
 
 BROADCAST = "broadcast"
+_MOST_NAMED = 20
+_NO_LIMIT = 1 << 30
 
 
 async def resolve(
@@ -33,6 +35,22 @@ async def resolve(
             found = await reads.named_agents(kind, value)
             return await _group(reads, wanted, found, sender, fan_out), False
     return (await _one(reads, wanted, sender),), True
+
+
+async def resolve_one(reads: Reads, target: str, sender: AgentId) -> Agent:
+    """Find the one other agent that a target means, a group of one included.
+
+    404 `unknown_target` or `no_recipients`, 422 `ambiguous_target` (which lists them) or `to_self`.
+    """
+    wanted = line("target", target)
+    if wanted == OPERATOR:
+        raise refuse("bad_target", "operator is a person, not an agent")
+    found, direct = await resolve(reads, target, sender, _NO_LIMIT)
+    if direct or len(found) == 1:
+        return found[0]
+    named = ", ".join(each.id for each in found[:_MOST_NAMED])
+    more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
+    raise refuse("ambiguous_target", f"{wanted!r} could be {named}{more}", fix="name one of them")
 
 
 async def _group(

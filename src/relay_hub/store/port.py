@@ -16,6 +16,7 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
+from relay_core.hub_api import DeadLetter, Pair, Transition
 from relay_core.messages import (
     AgentId,
     AttemptId,
@@ -24,6 +25,7 @@ from relay_core.messages import (
     Message,
     MessageId,
     Offer,
+    PairId,
     TurnStatus,
 )
 from relay_core.sessions import Agent
@@ -43,8 +45,10 @@ class Reads(Protocol):
         """What of an agent the user has set."""
         ...
 
-    async def agents(self) -> tuple[Agent, ...]:
-        """Every registered agent, by id; the operator is none of them."""
+    async def agents(
+        self, since: AgentId | None = None, most: int | None = None
+    ) -> tuple[Agent, ...]:
+        """Registered agents after an id, by id; the operator is none of them."""
         ...
 
     async def named_agents(self, kind: str, value: str) -> tuple[AgentId, ...]:
@@ -75,8 +79,10 @@ class Reads(Protocol):
         """The newest of the same before `before`, oldest first."""
         ...
 
-    async def conversation(self, root: MessageId, most: int) -> tuple[Message, ...]:
-        """The messages of a conversation, oldest first, by the id of its first one."""
+    async def conversation(
+        self, root: MessageId, since: MessageId, most: int
+    ) -> tuple[Message, ...]:
+        """A conversation's messages after `since`, oldest first, by the id of its first one."""
         ...
 
     async def latest_message_id(self) -> int:
@@ -112,9 +118,12 @@ class Reads(Protocol):
         ...
 
     async def history(
-        self, agent_id: AgentId, states: Sequence[str], most: int
+        self, agent_id: AgentId, states: Sequence[str], before: MessageId, most: int
     ) -> tuple[Offer, ...]:
-        """An agent's newest deliveries in these states, final ones included, oldest first."""
+        """An agent's newest deliveries in these states, final ones included, oldest first.
+
+        Of messages before `before`.
+        """
         ...
 
     async def in_doubt(self, agent_id: AgentId) -> tuple[Delivery, ...]:
@@ -154,6 +163,57 @@ class Reads(Protocol):
 
         By the ids of their first messages, oldest first.
         """
+        ...
+
+    async def pair(self, pair_id: PairId) -> Pair | None:
+        """One pair, ended ones included."""
+        ...
+
+    async def pair_of(self, agent_id: AgentId) -> Pair | None:
+        """The pair in which an agent has its seat."""
+        ...
+
+    async def pairs(
+        self, agent_id: AgentId | None, states: Sequence[str], before: PairId | None, most: int
+    ) -> tuple[Pair, ...]:
+        """Pairs in these states, of one agent or of all, newest first; made before `before`."""
+        ...
+
+    async def pairs_expired(self, now_ms: int, most: int) -> tuple[Pair, ...]:
+        """Pending pairs whose time to be answered is over."""
+        ...
+
+    async def pair_message(self, pair_id: PairId, kind: str | None = None) -> Message | None:
+        """The newest message of a pair, or its newest of one type."""
+        ...
+
+    async def forgotten_pairs(self, before_ms: int, most: int) -> tuple[PairId, ...]:
+        """Pairs that ended before then, and of which no message is left."""
+        ...
+
+    async def dead_letters(
+        self,
+        agent_id: AgentId | None,
+        reader: AgentId | None,
+        before: DeliveryId,
+        most: int,
+    ) -> tuple[DeadLetter, ...]:
+        """Dead deliveries before `before` that nobody has retried or dropped, newest first.
+
+        Those for `agent_id`, and those that `reader` has sent or was to get, where they are given.
+        """
+        ...
+
+    async def dropped_ms(self, delivery_id: DeliveryId) -> int | None:
+        """When a dead delivery was dropped from the list."""
+        ...
+
+    async def attempts_of(self, delivery_id: DeliveryId) -> tuple[AttemptRow, ...]:
+        """Every attempt that carried a delivery, oldest first."""
+        ...
+
+    async def transitions_of(self, delivery_id: DeliveryId) -> tuple[Transition, ...]:
+        """Every step of a delivery, oldest first."""
         ...
 
     async def answer(self, scope: str, route: str, key: str) -> AnswerRow | None:
@@ -232,6 +292,29 @@ class Transaction(Reads, Protocol):
         """Attach JSON to a delivery; `null` takes it away."""
         ...
 
+    async def put_pair(self, pair: Pair) -> None:
+        """Store a pair, new or changed; who is in it and what it is for never change."""
+        ...
+
+    async def take_seat(self, agent_id: AgentId, pair_id: PairId) -> bool:
+        """Give an agent its one seat in a pair; False when it has one in any pair.
+
+        A constraint of the store: of two that try at the same time, one is told so.
+        """
+        ...
+
+    async def free_seats(self, pair: Pair) -> None:
+        """Let both agents of a pair sit elsewhere."""
+        ...
+
+    async def put_retried(self, delivery_id: DeliveryId, successor: DeliveryId) -> None:
+        """Store which delivery took the place of a dead one."""
+        ...
+
+    async def put_dropped(self, delivery_id: DeliveryId, now_ms: int) -> None:
+        """Store that a dead delivery is to be listed no longer."""
+        ...
+
     async def put_answer(
         self, scope: str, route: str, key: str, row: AnswerRow, now_ms: int
     ) -> None:
@@ -248,6 +331,10 @@ class Transaction(Reads, Protocol):
         With their deliveries, attempts and claims; answers how many messages that were. Their ids
         are never given again.
         """
+        ...
+
+    async def prune_pair(self, pair_id: PairId) -> None:
+        """Forget a pair of which no message is left."""
         ...
 
     async def add_agent_token(self, token_hash: bytes, agent_id: AgentId, now_ms: int) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from relay_core.hub_api import Claim
 from relay_core.messages import Attempt, Struct, TurnStatus
 
+EXCERPT_CHARS = 200
+"""How much of a body stands in a list."""
+
 
 class ClaimRow(Claim):
     """The claim on one message; `claimed_ms` is when its holder took it."""

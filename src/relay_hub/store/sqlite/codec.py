@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from relay_core.hub_api import DeadLetter, Pair, Transition
 from relay_core.messages import (
     AgentId,
     AttemptId,
@@ -15,6 +16,8 @@ from relay_core.messages import (
     DeliveryState,
     Message,
     MessageId,
+    PairId,
+    PairState,
     Sender,
     TurnStatus,
 )
@@ -24,7 +27,7 @@ from relay_hub.store.rows import AttemptRow, ClaimRow
 Row: TypeAlias = tuple[Any, ...]
 """What `sqlite3` gives: the columns' types are the schema's, which is STRICT."""
 
-DELIVERY_WIDTH = 18
+DELIVERY_WIDTH = 19
 """How many columns of a joined row are the delivery's; the message's follow."""
 
 _strings = msgspec.json.Decoder(tuple[str, ...])
@@ -152,6 +155,7 @@ def to_delivery(row: Row) -> Delivery:
         created_ms=row[15],
         updated_ms=row[16],
         delivered_ms=row[17],
+        retried_as=row[18],
     )
 
 
@@ -226,4 +230,57 @@ def from_claim(claim: ClaimRow) -> Row:
         claim.until_ms,
         claim.lapses,
         claim.result,
+    )
+
+
+def to_pair(row: Row) -> Pair:
+    return Pair(
+        id=PairId(row[0]),
+        inviter=AgentId(row[1]),
+        invitee=AgentId(row[2]),
+        objective=row[3],
+        state=PairState(row[4]),
+        reason=row[5],
+        created_at=row[6],
+        updated_at=row[7],
+        ended_by=row[8],
+        expires_at=row[9],
+    )
+
+
+def from_pair(pair: Pair) -> Row:
+    return (
+        pair.id,
+        pair.inviter,
+        pair.invitee,
+        pair.objective,
+        pair.state,
+        pair.reason,
+        pair.created_at,
+        pair.updated_at,
+        pair.ended_by,
+        pair.expires_at,
+    )
+
+
+def to_dead_letter(row: Row) -> DeadLetter:
+    sender, target, subject, excerpt, dropped_ms = row[DELIVERY_WIDTH:]
+    return DeadLetter(
+        delivery=to_delivery(row),
+        from_=AgentId(sender),
+        to=target,
+        subject=subject,
+        excerpt=excerpt,
+        dropped_ms=dropped_ms,
+    )
+
+
+def to_transition(row: Row) -> Transition:
+    return Transition(
+        at_ms=row[0],
+        event=row[1],
+        before=DeliveryState(row[2]),
+        after=DeliveryState(row[3]),
+        reason=row[4],
+        attempt_id=row[5],
     )

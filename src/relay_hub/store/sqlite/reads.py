@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from relay_core.delivery import IN_DOUBT
+from relay_core.hub_api import DeadLetter, Pair, Transition
 from relay_core.messages import (
     AgentId,
     Attempt,
@@ -17,17 +18,21 @@ from relay_core.messages import (
     Message,
     MessageId,
     Offer,
+    PairId,
 )
 from relay_core.sessions import Agent
-from relay_hub.store.rows import AnswerRow, AttemptRow, ClaimRow, Traffic, UserSet
+from relay_hub.store.rows import EXCERPT_CHARS, AnswerRow, AttemptRow, ClaimRow, Traffic, UserSet
 from relay_hub.store.sqlite.codec import (
     DELIVERY_WIDTH,
     Row,
     to_agent,
     to_attempt,
     to_claim,
+    to_dead_letter,
     to_delivery,
     to_message,
+    to_pair,
+    to_transition,
 )
 from relay_hub.store.sqlite.queries import queries
 
@@ -56,8 +61,11 @@ class SqliteReads:
         label, tags = self._one("user_set", agent_id) or (0, 0)
         return UserSet(label=bool(label), tags=bool(tags))
 
-    async def agents(self) -> tuple[Agent, ...]:
-        return tuple(map(to_agent, self._all("agents")))
+    async def agents(
+        self, since: AgentId | None = None, most: int | None = None
+    ) -> tuple[Agent, ...]:
+        limit = -1 if most is None else most
+        return tuple(map(to_agent, self._all("agents", since or "", limit)))
 
     async def named_agents(self, kind: str, value: str) -> tuple[AgentId, ...]:
         return tuple(AgentId(row[0]) for row in self._all("named_agents", kind, value))
@@ -83,8 +91,10 @@ class SqliteReads:
         newest_first = self._all("messages_before", agent_id, before, most)
         return tuple(map(to_message, reversed(newest_first)))
 
-    async def conversation(self, root: MessageId, most: int) -> tuple[Message, ...]:
-        return tuple(map(to_message, self._all("conversation", root, root, most)))
+    async def conversation(
+        self, root: MessageId, since: MessageId, most: int
+    ) -> tuple[Message, ...]:
+        return tuple(map(to_message, self._all("conversation", root, since, most)))
 
     async def latest_message_id(self) -> int:
         return self._number("latest_message_id")
@@ -150,9 +160,9 @@ class SqliteReads:
         )
 
     async def history(
-        self, agent_id: AgentId, states: Sequence[str], most: int
+        self, agent_id: AgentId, states: Sequence[str], before: MessageId, most: int
     ) -> tuple[Offer, ...]:
-        rows = self._all("history", agent_id, msgspec.json.encode(states).decode(), most)
+        rows = self._all("history", agent_id, before, _json(states), most)
         return tuple(self._offer(row, {}) for row in reversed(rows))
 
     async def in_doubt(self, agent_id: AgentId) -> tuple[Delivery, ...]:
@@ -163,9 +173,10 @@ class SqliteReads:
 
     def _attempt(self, attempt_id: AttemptId) -> AttemptRow | None:
         row = self._one("attempt", attempt_id)
-        if row is None:
-            return None
-        carried = self._all("attempt_deliveries", attempt_id)
+        return None if row is None else self._carrying(row)
+
+    def _carrying(self, row: Row) -> AttemptRow:
+        carried = self._all("attempt_deliveries", row[0])
         return to_attempt(row, tuple(DeliveryId(each[0]) for each in carried))
 
     async def claim(self, message_id: MessageId) -> ClaimRow | None:
@@ -191,12 +202,63 @@ class SqliteReads:
         rows = self._all("finished", *[before_ms] * 4, most)
         return tuple(MessageId(row[0]) for row in rows)
 
+    async def pair(self, pair_id: PairId) -> Pair | None:
+        return self._pair("pair", pair_id)
+
+    async def pair_of(self, agent_id: AgentId) -> Pair | None:
+        return self._pair("pair_of", agent_id)
+
+    async def pairs(
+        self, agent_id: AgentId | None, states: Sequence[str], before: PairId | None, most: int
+    ) -> tuple[Pair, ...]:
+        asked = (_json(states), before, most)
+        rows = (
+            self._all("pairs", *asked)
+            if agent_id is None
+            else self._all("pairs_of", *asked, agent_id)
+        )
+        return tuple(map(to_pair, rows))
+
+    async def pairs_expired(self, now_ms: int, most: int) -> tuple[Pair, ...]:
+        return tuple(map(to_pair, self._all("pairs_expired", now_ms, most)))
+
+    async def pair_message(self, pair_id: PairId, kind: str | None = None) -> Message | None:
+        row = self._one("pair_message", pair_id, kind)
+        return None if row is None else to_message(row)
+
+    async def forgotten_pairs(self, before_ms: int, most: int) -> tuple[PairId, ...]:
+        return tuple(PairId(row[0]) for row in self._all("forgotten_pairs", before_ms, most))
+
+    async def dead_letters(
+        self,
+        agent_id: AgentId | None,
+        reader: AgentId | None,
+        before: DeliveryId,
+        most: int,
+    ) -> tuple[DeadLetter, ...]:
+        rows = self._all("dead_letters", before, agent_id, reader, most, EXCERPT_CHARS)
+        return tuple(map(to_dead_letter, rows))
+
+    async def dropped_ms(self, delivery_id: DeliveryId) -> int | None:
+        row = self._one("dropped_ms", delivery_id)
+        return None if row is None else row[0]
+
+    async def attempts_of(self, delivery_id: DeliveryId) -> tuple[AttemptRow, ...]:
+        return tuple(map(self._carrying, self._all("attempts_of", delivery_id)))
+
+    async def transitions_of(self, delivery_id: DeliveryId) -> tuple[Transition, ...]:
+        return tuple(map(to_transition, self._all("transitions_of", delivery_id)))
+
     async def answer(self, scope: str, route: str, key: str) -> AnswerRow | None:
         row = self._one("answer", scope, route, key)
         return None if row is None else AnswerRow(asked=row[0], answer=row[1])
 
     async def agent_tokens(self) -> Mapping[bytes, AgentId]:
         return {row[0]: AgentId(row[1]) for row in self._all("agent_tokens")}
+
+    def _pair(self, name: str, key: str) -> Pair | None:
+        row = self._one(name, key)
+        return None if row is None else to_pair(row)
 
     def _number(self, name: str, *values: object) -> int:
         row = self._one(name, *values)
@@ -205,6 +267,10 @@ class SqliteReads:
     def _traffic(self, name: str, *values: object) -> Traffic:
         row = self._one(name, *values)
         return Traffic(count=0) if row is None else Traffic(count=row[0], first_ms=row[1])
+
+
+def _json(words: Sequence[str]) -> str:
+    return msgspec.json.encode(words).decode()
 
 
 def _plain(row: AttemptRow) -> Attempt:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from relay_core.hub_api import Pair
 from relay_core.messages import (
     AgentId,
     AttemptId,
@@ -11,6 +12,7 @@ from relay_core.messages import (
     DeliveryId,
     Message,
     MessageId,
+    PairId,
     TurnStatus,
 )
 from relay_core.sessions import Agent
@@ -21,6 +23,7 @@ from relay_hub.store.sqlite.codec import (
     from_delivery,
     from_message,
     from_new_delivery,
+    from_pair,
 )
 from relay_hub.store.sqlite.reads import SqliteReads
 
@@ -125,6 +128,23 @@ class SqliteTransaction(SqliteReads):
         else:
             self._do("put_annotation", delivery_id, key, bytes(value))
 
+    async def put_pair(self, pair: Pair) -> None:
+        self._do("put_pair", *from_pair(pair))
+
+    async def take_seat(self, agent_id: AgentId, pair_id: PairId) -> bool:
+        taken = self._connection.execute(self._sql["take_seat"], (agent_id, pair_id))
+        return taken.rowcount == 1
+
+    async def free_seats(self, pair: Pair) -> None:
+        self._do("free_seat", pair.inviter, pair.id)
+        self._do("free_seat", pair.invitee, pair.id)
+
+    async def put_retried(self, delivery_id: DeliveryId, successor: DeliveryId) -> None:
+        self._do("put_retried", successor, delivery_id)
+
+    async def put_dropped(self, delivery_id: DeliveryId, now_ms: int) -> None:
+        self._do("put_dropped", now_ms, delivery_id)
+
     async def put_answer(
         self, scope: str, route: str, key: str, row: AnswerRow, now_ms: int
     ) -> None:
@@ -145,6 +165,9 @@ class SqliteTransaction(SqliteReads):
             self._do("prune_claim", message_id)
             self._do("prune_message", message_id)
         return len(found)
+
+    async def prune_pair(self, pair_id: PairId) -> None:
+        self._do("prune_pair", pair_id)
 
     async def add_agent_token(self, token_hash: bytes, agent_id: AgentId, now_ms: int) -> None:
         self._do("add_agent_token", token_hash, agent_id, now_ms)

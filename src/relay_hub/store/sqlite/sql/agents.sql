@@ -6,13 +6,13 @@ SELECT id, name, label, machine, rig, tags, capabilities, channels, approval, st
 FROM agents WHERE id = ? AND deleted_ms IS NULL;
 
 -- name: agents
--- Every registered agent. The queue is counted over the index of open deliveries.
+-- Every registered agent, those after an id. The queue is counted over the index of open deliveries.
 SELECT id, name, label, machine, rig, tags, capabilities, channels, approval, status, ready,
        unattended, thread_id, adapter, waiting, last_user_turn_ms, last_seen_ms, instance_id,
        epoch, meta, created_ms,
        (SELECT count(*) FROM deliveries d WHERE d.agent_id = agents.id
           AND d.is_open)
-FROM agents WHERE deleted_ms IS NULL AND id <> 'operator' ORDER BY id;
+FROM agents WHERE deleted_ms IS NULL AND id <> 'operator' AND id > ? ORDER BY id LIMIT ?;
 
 -- name: named_agents
 SELECT agent_id FROM agent_names WHERE kind = ? AND value = ? ORDER BY agent_id;

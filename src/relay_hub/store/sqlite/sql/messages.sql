@@ -49,4 +49,4 @@ SELECT m.id, m.sender_id, m.target, m.channel, m.subject, m.body, m.reply_to, m.
        m.urgent, m.type, m.meta, m.sender, m.pair_id, m.conversation_id, m.hop, m.created_ms,
        m.expires_ms, c.agent_id, c.claimed_ms, c.until_ms
 FROM messages m LEFT JOIN claims c ON c.message_id = m.id
-WHERE m.id = ? OR m.conversation_id = ? ORDER BY m.id LIMIT ?;
+WHERE (m.id = ?1 OR m.conversation_id = ?1) AND m.id > ?2 ORDER BY m.id LIMIT ?3;
