@@ -21,6 +21,9 @@ BODIES = {
     "PATCH /api/agents/{agent_id}/ready": hub_api.ReadyRequest,
     "POST /api/messages": hub_api.SendRequest,
     "PATCH /api/messages/{message_id}": hub_api.MessagePatch,
+    "POST /api/pairs": hub_api.PairRequest,
+    "POST /api/pairs/{pair_id}/accept": hub_api.PairAnswer,
+    "POST /api/pairs/{pair_id}/messages": hub_api.PairMessageRequest,
     "POST /api/attempts": hub_api.AttemptRequest,
     "POST /api/attempts/{attempt_id}/outcome": hub_api.Outcome,
     "POST /api/attempts/{attempt_id}/turn": hub_api.TurnReport,
@@ -50,7 +53,12 @@ def _fields(body: str) -> str:
 
 @pytest.mark.parametrize(
     ("kind", "start"),
-    [(Agent, "An agent: `"), (Message, "A message: `"), (Delivery, "A delivery: `")],
+    [
+        (Agent, "An agent: `"),
+        (Message, "A message: `"),
+        (Delivery, "A delivery: `"),
+        (hub_api.Pair, "A pair: `"),
+    ],
 )
 def test_the_page_names_every_field_of_what_is_answered(kind: type[msgspec.Struct], start: str):
     listed = PAGE.split(start, 1)[1].split("`", 1)[0].split(", ")

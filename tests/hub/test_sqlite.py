@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from hub_kit import placeholders
 from relay_core.messages import AgentId, Message
 from relay_core.ports import Failpoint
 from relay_hub.store import (
