@@ -12,6 +12,7 @@ from importlib import import_module
 
 import click
 
+from relay_cli.hook_launcher import mend
 from relay_cli.output import Output, discard_rest, tolerate_any_text
 from relay_cli.problems import (
     DEBUG_VARIABLE,
@@ -105,6 +106,7 @@ def _run(group: click.Group, program: str, arguments: Sequence[str]) -> int | Pr
     try:
         _refuse_what_is_not_text(arguments)
         with group.make_context(program, list(arguments)) as context:
+            mend(os.environ)
             group.invoke(context)
             sys.stdout.flush()
     except click.exceptions.Exit as ending:

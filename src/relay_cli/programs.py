@@ -48,6 +48,13 @@ AGENT_RELAY = LazyGroup(
 AGENT_RELAY_CODEX = LazyGroup(
     "agent-relay-codex",
     {
+        "install": CommandPlace(
+            module=f"{CODEX_COMMANDS}.install",
+            summary="Connect every Codex session: install the plugin into Codex.",
+        ),
+        "uninstall": CommandPlace(
+            module=f"{CODEX_COMMANDS}.uninstall", summary="Take the plugin out of Codex."
+        ),
         "attach": CommandPlace(
             module=f"{CODEX_COMMANDS}.attach", summary="Serve the threads of a Codex app-server."
         ),

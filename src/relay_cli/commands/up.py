@@ -9,6 +9,7 @@ import time
 import click
 
 from relay_cli.connection import Here, look_around
+from relay_cli.hook_launcher import claim
 from relay_cli.lifecycle import POLL_S, Running, find_running, start_detached, stop_running
 from relay_cli.logs import DETACHED_LOG
 from relay_cli.options import json_option, port_number
@@ -60,6 +61,8 @@ class UpReport(Struct):
 def command(port: int | None, detach: bool, output: Output) -> None:
     """Run host and hub."""
     here = look_around()
+    # Also where a host of this version runs already: what Codex starts must be of that version.
+    claim(os.environ, here.places)
     running = asyncio.run(_make_room(output))
     if running is not None:
         _show_running(running, here, output)
