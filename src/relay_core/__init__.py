@@ -91,7 +91,7 @@ from relay_core.sessions import (
     Turn,
     agent_id_for,
 )
-from relay_core.user_files import read_user_file
+from relay_core.user_files import make_private_folder, read_user_file
 from relay_core.variables import Reach, Variable, absolute_path, chosen_from
 
 __all__ = [
@@ -183,6 +183,7 @@ __all__ = [
     "chosen_from",
     "find_places",
     "hookimpl",
+    "make_private_folder",
     "parse_fence",
     "read_user_file",
 ]

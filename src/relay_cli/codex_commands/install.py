@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from relay_cli.logs import DETACHED_LOG
 from relay_cli.options import json_option
 from relay_cli.output import Output
 from relay_cli.patience import finish
-from relay_cli.problems import Failed
+from relay_cli.problems import Failed, TimedOut
 from relay_core.messages import Struct
 from relay_plugins.codex import codex_home
 from relay_plugins.codex.hook_launcher import this_target
@@ -185,9 +186,12 @@ def _do(
 
 async def _host_answers() -> None:
     """Wait for the host that systemd has been told to start."""
-    async with asyncio.timeout(START_LIMIT_S):
-        while await find_running() is None:
-            await asyncio.sleep(POLL_S)
+    give_up = time.monotonic() + START_LIMIT_S
+    while await find_running() is None:
+        if time.monotonic() > give_up:
+            detail = f"the host that runs at login was not ready after {START_LIMIT_S:g} s"
+            raise TimedOut(detail, fix="journalctl --user -u agent-relay")
+        await asyncio.sleep(POLL_S)
 
 
 def _look_again(here: Here, home: Path, codex: CodexBinary, output: Output) -> Installation:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from pathlib import Path
 
@@ -117,7 +118,5 @@ def _let_codex(step: Step, home: Path, output: Output) -> str | None:
 
 
 def _stop(output: Output) -> None:
-    try:
+    with contextlib.suppress(HostUnreachable):  # it has ended by itself meanwhile
         asyncio.run(stop_running(output))
-    except HostUnreachable:
-        pass  # it has ended by itself meanwhile

@@ -67,7 +67,9 @@ def read_codex_config(codex_home: Path) -> CodexConfig:
     try:
         config = msgspec.convert(tomllib.loads(text), type=_Config)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise SettingsError(str(error), file=path, fix="mend the file, Codex reads it too") from error
+        raise SettingsError(
+            str(error), file=path, fix="mend the file, Codex reads it too"
+        ) from error
     state = config.hooks.state
     return CodexConfig(
         marketplace=config.marketplaces.get(MARKETPLACE),

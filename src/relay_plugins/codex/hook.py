@@ -6,12 +6,11 @@ It ends with 0 whatever happens, prints one object that Codex understands or not
 longer than `LIMIT_S` in all.
 """
 
+import _socket
 import posix
 import select
 import sys
 from time import monotonic
-
-import _socket
 
 LIMIT_S = 2.0
 """Seconds for everything: what the host has not said by then is not waited for."""
@@ -21,6 +20,9 @@ ANSWER_BYTES = 1024 * 1024
 CHUNK = 64 * 1024
 PROGRAM = ("-m", "relay_cli", "up", "--detach")
 HIGHEST_INHERITED = 1024
+TYPE_AND_OTHERS = 0o170077
+FOLDER_OF_MINE = 0o040000
+"""A folder that nobody else may enter, of which only the bits above are looked at."""
 
 EVENT = b'"hook_event_name":"SessionStart"'
 OPERATION = b'{"v":1,"op":"codex.hook","body":{"input":%b,"parent":%d}}\n'
@@ -61,7 +63,7 @@ def main(arguments: list[str]) -> str:
     except OSError:
         return start_host()
     # Whoever owns the folder decides what the session is told.
-    if found.st_uid != posix.getuid() or found.st_mode & 0o170077 != 0o040000:
+    if found.st_uid != posix.getuid() or found.st_mode & TYPE_AND_OTHERS != FOLDER_OF_MINE:
         return UNSAFE
     try:
         answer = ask(path, request_line(given, posix.getppid()), give_up)
@@ -82,8 +84,7 @@ def starts_session(given: bytes) -> bool:
         return True
     if b"SessionStart" not in text:
         return False
-    read = decoded(text)
-    return isinstance(read, dict) and read.get("hook_event_name") == "SessionStart"
+    return decoded(text).get("hook_event_name") == "SessionStart"
 
 
 def request_line(given: bytes, parent: int) -> bytes:
@@ -99,24 +100,33 @@ def context_of(answer: bytes) -> str:
         body = text[len(DONE) : -len(NOTHING_ELSE)]
     else:  # a refusal, or a host that writes its lines in another way
         read = decoded(text)
-        if not isinstance(read, dict) or read.get("ok") is not True:
+        if read.get("ok") is not True:
             return ""
-        import json
-
-        body = json.dumps(read.get("body")).encode()
+        body = encoded(read.get("body"))
     if not (body.startswith(b"{") and body.endswith(b"}")):
         return ""
     return body.decode("utf-8", "replace") + "\n"
 
 
-def decoded(text: bytes) -> object:
-    """Read JSON the slow way: the module takes as long to import as the rest of this command."""
+def decoded(text: bytes) -> dict[str, object]:
+    """Read a JSON object the slow way: the module takes as long to import as all the rest."""
     import json
 
     try:
-        return json.loads(text)
+        read: object = json.loads(text)
     except (ValueError, RecursionError):
-        return None
+        return {}
+    if not isinstance(read, dict):
+        return {}
+    found: dict[str, object] = read  # pyright: ignore[reportUnknownVariableType]
+    return found
+
+
+def encoded(value: object) -> bytes:
+    """Write JSON the slow way."""
+    import json
+
+    return json.dumps(value).encode()
 
 
 def read_input(descriptor: int, give_up: float) -> bytes | None:
@@ -175,7 +185,7 @@ def become_host() -> None:
         posix.chdir("/")
         posix.execv(sys.executable, [sys.executable, *PROGRAM])
     finally:
-        posix._exit(127)
+        posix._exit(127)  # pyright: ignore[reportPrivateUsage] # noqa: SLF001 - `os` is slow to import
 
 
 def write_all(descriptor: int, text: str) -> None:
@@ -190,4 +200,4 @@ if __name__ == "__main__":
         write_all(1, main(sys.argv[1:]))
     finally:
         # Whatever went wrong, a session must start; and the interpreter needs no farewell.
-        posix._exit(0)
+        posix._exit(0)  # pyright: ignore[reportPrivateUsage] # noqa: SLF001 - as above

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from relay_core import Places, SettingsError, Struct, find_places
+from relay_core import Places, SettingsError, Struct, find_places, make_private_folder
 
 FOLDER = Path(".local") / "share" / "agent-relay"
 NAME = "launcher"
@@ -196,7 +196,7 @@ def look_at_launcher(path: Path, wanted: Target) -> Launcher:
 def write_launcher(path: Path, target: Target) -> None:
     """Put the file there in one step: whoever runs it meets the old one or the new one, whole."""
     text = launcher_text(target).encode()
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private_folder(path.parent)
     descriptor, name = tempfile.mkstemp(prefix=f".{NAME}-", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as stream:

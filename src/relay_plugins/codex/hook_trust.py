@@ -1,4 +1,4 @@
-"""Which hooks Codex lists for our plugin and whether the user trusts them; asked of Codex itself."""
+"""Which hooks Codex lists for our plugin, and whether the user trusts them; Codex is asked."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from relay_core import AdapterError, Struct
+from relay_core import AdapterError, Struct, make_private_folder
 from relay_plugins.codex.address import ADAPTER
 from relay_plugins.codex.hook_launcher import LauncherState, Target, write_launcher
 from relay_plugins.codex.hook_trust import ListedHook, codex_environ, open_settings
@@ -40,7 +40,6 @@ from relay_plugins.codex.manifest import (
 )
 
 CODEX_LIMIT_S = 120.0
-FOLDER_MODE = 0o700
 
 
 class Step(Struct, tag_field="step"):
@@ -200,12 +199,12 @@ def copy_plugin(to: Path) -> None:
 
     Codex never meets half of it; for a moment it may meet none.
     """
-    to.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+    make_private_folder(to.parent)
     fresh = Path(tempfile.mkdtemp(prefix=f".{to.name}-", dir=to.parent))
     try:
         for name, data in manifest_files(manifest_folder()).items():
             file = fresh / name
-            file.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+            make_private_folder(file.parent)
             file.write_bytes(data)
         if to.is_symlink() or to.is_file():
             to.unlink()

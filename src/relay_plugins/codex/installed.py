@@ -104,7 +104,8 @@ class Installation(Struct):
     """How everything stands.
 
     `plugin_copy` is the folder that the marketplace leads to. `hook_command` is what Codex runs,
-    or would run; `hook_keys` are our entries below `hooks.state` of its config.toml. `faults` is empty where a new session will be given its context.
+    or would run; `hook_keys` are our entries below `hooks.state` of its config.toml. `faults` is
+    empty where a new session will be given its context.
     """
 
     codex_home: Path
@@ -204,7 +205,7 @@ def is_installed(environ: Mapping[str, str]) -> bool:
 
 def too_old(version: str) -> bool:
     """Tell whether a Codex is older than what the plugin needs; False where it cannot be told."""
-    numbers = version.split("-")[0].split(".")
+    numbers = version.split("-", maxsplit=1)[0].split(".")
     if len(numbers) < len(OLDEST_CODEX) or not all(each.isdecimal() for each in numbers[:2]):
         return False
     return (int(numbers[0]), int(numbers[1])) < OLDEST_CODEX

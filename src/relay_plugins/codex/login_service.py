@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from relay_core import AdapterError, SettingsError, Struct
+from relay_core import AdapterError, SettingsError, Struct, make_private_folder
 from relay_plugins.codex.address import ADAPTER
 
 UNIT = "agent-relay.service"
@@ -121,7 +121,7 @@ def start_at_login(service: Service, environ: Mapping[str, str]) -> None:
     Raises AdapterError where that fails; the file is taken away again then.
     """
     before = service.file.read_bytes() if service.is_written else None
-    service.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private_folder(service.file.parent)
     service.file.write_text(service.text, encoding="utf-8")
     service.file.chmod(0o600)
     try:

@@ -66,7 +66,9 @@ def manifest_files(folder: Path) -> Files:
 def plugin_files(files: Files) -> Files:
     """Take the plugin's own files out of the folder's, as Codex copies them."""
     above = f"{PLUGIN_FOLDER.as_posix()}/"
-    return {name.removeprefix(above): text for name, text in files.items() if name.startswith(above)}
+    return {
+        name.removeprefix(above): text for name, text in files.items() if name.startswith(above)
+    }
 
 
 def read_plugin(folder: Path) -> Files:
@@ -108,10 +110,7 @@ def hook_command(files: Files, plugin_root: Path) -> str:
     text = files[f"{PLUGIN_FOLDER.as_posix()}/hooks/hooks.json"]
     events = msgspec.json.decode(text, type=_HooksJson).hooks
     (command,) = [
-        handler.command
-        for groups in events.values()
-        for group in groups
-        for handler in group.hooks
+        handler.command for groups in events.values() for group in groups for handler in group.hooks
     ]
     return command.replace("${PLUGIN_ROOT}", str(plugin_root))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +21,7 @@ def throwaway_tool(prefix: Path, environ: Mapping[str, str]) -> str | None:
     parts = prefix.parts
     if any(_UV.fullmatch(part) for part in parts):
         return "uvx"
-    pairs = set(zip(parts, parts[1:], strict=False))
+    pairs = set(itertools.pairwise(parts))
     if pairs & {(".cache", "pipx"), ("Caches", "pipx"), ("pipx", ".cache")}:
         return "pipx run"
     home = environ.get("PIPX_HOME")
