@@ -7,24 +7,18 @@ same time, each beside a Codex of its own: with the hub in its process, and alon
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
+import time
 
-from benchmarks.child import Child
 from benchmarks.codexes import Missing, wanted_codexes
 from benchmarks.figures import Goal, Round, Row, Section, row
+from benchmarks.hosts import Host, host
 from benchmarks.hub import hub
 from benchmarks.process import MISSING, PROC, cpu_s, memory
 from benchmarks.stage import Size, Stage
-from relay_core import Struct, find_places
 from relay_core.hub_api import SendRequest
-from relay_core.hub_client import HubClient
-from relay_core.messages import AgentId, DeliveryState, MessageId
+from relay_core.messages import AgentId, DeliveryState
 from relay_plugins.codex.launcher import CodexBinary
-from relay_plugins.codex.testing import CodexServer, StubModel, config_toml, write_config
 
 MOST_ROUNDS = 3
 LOOK_S = 0.05
@@ -81,11 +75,11 @@ def _rows(who: str, count: int, rounds: list[Round]) -> tuple[Row, ...]:
         row(f"{who}: proportional with one session", f"{who} pss", "MB", rounds),
         row(f"{who}: each further session, resident", f"{who} further", "KB", rounds, goal=MOST_KB),
         row(
-            f"{who}: each further session, proportional", f"{who} further pss", "KB", rounds,
-            beside=(f"{who} pss KB",), yardstick="a process per session, proportional",
+            f"{who}: the same beside a process per session", f"{who} further", "KB", rounds,
+            beside=(f"{who} pss KB",), yardstick="its process with one session, proportional",
             goal=MOST_SHARE,
         ),
-        row(f"{who}: the same after a message to each", f"{who} used", "KB", rounds),
+        row(f"{who}: each further session after a message to each", f"{who} used", "KB", rounds),
         row(
             f"{who}: idle with {count} sessions, of a core", f"{who} idle", "%", rounds,
             goal=MOST_PERCENT,
@@ -94,136 +88,59 @@ def _rows(who: str, count: int, rounds: list[Round]) -> tuple[Row, ...]:
 
 
 async def _embedded(stage: Stage, codex: CodexBinary) -> Round:
-    async with _sessions(stage, codex, "embedded", {}) as scene:
-        return await scene.figures(EMBEDDED, stage.size)
+    async with host(stage, codex, "embedded", threads=stage.size.sessions) as running:
+        return await _figures(running, EMBEDDED, stage.size)
 
 
 async def _alone(stage: Stage, codex: CodexBinary) -> Round:
     name = "sessions-hub"
-    async with hub(stage, name) as running:
-        named = {"AGENT_RELAY_URL": running.url, "AGENT_RELAY_TOKEN": running.token}
-        async with _sessions(stage, codex, "alone", named) as scene:
-            figures = await scene.figures(ALONE, stage.size)
+    async with hub(stage, name) as elsewhere:
+        named = {"AGENT_RELAY_URL": elsewhere.url, "AGENT_RELAY_TOKEN": elsewhere.token}
+        async with host(
+            stage, codex, "alone", threads=stage.size.sessions, variables=named
+        ) as running:
+            figures = await _figures(running, ALONE, stage.size)
     shutil.rmtree(stage.folder / name)
     return figures
 
 
-# The scene -----------------------------------------------------------------------------------
+async def _figures(running: Host, who: str, size: Size) -> Round:
+    """Attach one thread, then all; read what the host costs at each step."""
+    await running.attach(running.threads[0])
+    await asyncio.sleep(size.settle_s)
+    one = memory(running.pid)
+    agents = await running.attach()
+    await asyncio.sleep(size.settle_s)
+    every = memory(running.pid)
+    idle = await _idle_percent(running.pid, size.idle_s)
+    for agent_id in agents:
+        await _deliver_to(running, agent_id)
+    await asyncio.sleep(size.settle_s)
+    used = memory(running.pid)
+    further = len(running.threads) - 1
+    return {
+        f"{who} rss": one.rss / 1024,
+        f"{who} pss": one.pss / 1024,
+        f"{who} pss KB": one.pss,
+        f"{who} further": (every.rss - one.rss) / further,
+        f"{who} used": (used.rss - one.rss) / further,
+        f"{who} idle": idle,
+    }
 
 
-class _Up(Struct):
-    url: str
-    pid: int
+async def _idle_percent(pid: int, seconds: float) -> float:
+    """How much of a core a process uses while it is left alone for so long."""
+    used_s, began = cpu_s(pid), time.monotonic()
+    await asyncio.sleep(seconds)
+    return 100 * (cpu_s(pid) - used_s) / (time.monotonic() - began)
 
 
-class _Attached(Struct):
-    agent_id: AgentId
-
-
-class _AttachAnswer(Struct):
-    attached: tuple[_Attached, ...]
-
-
-class _Scene:
-    """Threads of a real Codex, and a host that serves none of them yet."""
-
-    def __init__(
-        self,
-        root: Path,
-        environ: Mapping[str, str],
-        codex: CodexServer,
-        *,
-        threads: tuple[str, ...],
-        pid: int,
-        client: HubClient,
-    ) -> None:
-        self._root = root
-        self._environ = environ
-        self._address = codex.address
-        self._threads = threads
-        self._pid = pid
-        self._hub = client
-
-    async def figures(self, who: str, size: Size) -> Round:
-        """Attach one thread, then all; read what the host costs at each step."""
-        await self._attach("--thread", self._threads[0])
-        await asyncio.sleep(size.settle_s)
-        one = memory(self._pid)
-        agents = await self._attach()
-        await asyncio.sleep(size.settle_s)
-        every = memory(self._pid)
-        cpu, clock = cpu_s(self._pid), asyncio.get_running_loop().time()
-        await asyncio.sleep(size.idle_s)
-        used_s = cpu_s(self._pid) - cpu
-        idle = 100 * used_s / (asyncio.get_running_loop().time() - clock)
-        await self._message_to(agents)
-        await asyncio.sleep(size.settle_s)
-        used = memory(self._pid)
-        further = len(self._threads) - 1
-        return {
-            f"{who} rss": one.rss / 1024,
-            f"{who} pss": one.pss / 1024,
-            f"{who} pss KB": one.pss,
-            f"{who} further": (every.rss - one.rss) / further,
-            f"{who} further pss": (every.pss - one.pss) / further,
-            f"{who} used": (used.rss - one.rss) / further,
-            f"{who} idle": idle,
-        }
-
-    async def _attach(self, *which: str) -> tuple[AgentId, ...]:
-        program = ("-m", "relay_cli.codex_main", "attach", "--app-server", self._address, *which)
-        log = self._root / "attach.log"
-        async with Child((*program, "--json"), environ=self._environ, log=log) as attaching:
-            answer = await attaching.says(_AttachAnswer)
-        assert len(answer.attached) == (1 if which else len(self._threads)), answer
-        return tuple(each.agent_id for each in answer.attached)
-
-    async def _message_to(self, agents: tuple[AgentId, ...]) -> None:
-        """Send one message to each and wait until all have it."""
-        for agent_id in agents:
-            sent = await self._hub.send(SendRequest(to=agent_id, body=f"to {agent_id}"))
-            async with asyncio.timeout(LIMIT_S):
-                while not await self._is_delivered(sent.id):  # noqa: ASYNC110 - as a user would
-                    await asyncio.sleep(LOOK_S)
-
-    async def _is_delivered(self, message_id: MessageId) -> bool:
-        (delivery,) = (await self._hub.message(message_id)).deliveries
-        return delivery.state is DeliveryState.DELIVERED
-
-
-@asynccontextmanager
-async def _sessions(
-    stage: Stage, codex: CodexBinary, name: str, variables: Mapping[str, str]
-) -> AsyncGenerator[_Scene]:
-    root = stage.socket_folder / name
-    project, home = root / "project", root / "home"
-    project.mkdir(parents=True)
-    environ = {**stage.environ, **variables, "AGENT_RELAY_HOME": str(home)}
-    async with AsyncExitStack() as opened:
-        opened.callback(shutil.rmtree, root)
-        model = opened.enter_context(StubModel())
-        write_config(root / "codex", config_toml(model.base_url, approval_policy="never"))
-        server = await opened.enter_async_context(
-            CodexServer(
-                codex, root / "codex", address=f"unix://{root / 's'}", environ=environ, cwd=project
-            )
-        )
-        user = await opened.enter_async_context(server.client())
-        threads: list[str] = []
-        for number in range(stage.size.sessions):
-            thread = await user.start_thread(project)
-            await user.turn_end(await user.start_turn(thread, f"words number {number}"))
-            threads.append(thread)
-        up = Child(
-            ("-m", "relay_cli", "up", "--json", *(() if variables else ("--port", "0"))),
-            environ=environ, log=root / "up.log",
-        )  # fmt: skip
-        serving = await (await opened.enter_async_context(up)).says(_Up)
-        client = await opened.enter_async_context(
-            HubClient(serving.url, variables.get("AGENT_RELAY_TOKEN") or _token(environ))
-        )
-        yield _Scene(root, environ, server, threads=tuple(threads), pid=serving.pid, client=client)
-
-
-def _token(environ: Mapping[str, str]) -> str:
-    return find_places(environ, os.getuid()).token_file.read_text().strip()
+async def _deliver_to(running: Host, agent_id: AgentId) -> None:
+    """Send a message and wait until the session has it."""
+    sent = await running.hub.send(SendRequest(to=agent_id, body=f"to {agent_id}"))
+    async with asyncio.timeout(LIMIT_S):
+        while True:
+            (delivery,) = (await running.hub.message(sent.id)).deliveries
+            if delivery.state is DeliveryState.DELIVERED:
+                return
+            await asyncio.sleep(LOOK_S)

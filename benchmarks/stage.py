@@ -27,6 +27,7 @@ class Size(Struct):
     polled_for_s: float
     sessions: int
     settle_s: float
+    runs: int
     idle_s: float
 
 
@@ -44,6 +45,7 @@ FULL = Size(
     polled_for_s=9.0,
     sessions=20,
     settle_s=1.0,
+    runs=20,
     idle_s=30.0,
 )
 QUICK = Size(
@@ -60,6 +62,7 @@ QUICK = Size(
     polled_for_s=0.6,
     sessions=3,
     settle_s=0.1,
+    runs=3,
     idle_s=0.2,
 )
 

@@ -9,15 +9,14 @@ from pathlib import Path
 from relay_plugins.codex.launcher import CodexBinary
 
 ROOT = Path(__file__).parents[2]
+NAMES = ("listed", "sessions", "hook")
 
 
-def test_a_quick_run_measures_the_way_into_the_real_thread_and_what_sessions_cost(
-    codex_binary: CodexBinary, tmp_path: Path
-):
+def test_a_quick_run_measures_what_needs_a_real_codex(codex_binary: CodexBinary, tmp_path: Path):
     written = tmp_path / "run.json"
 
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "--quick", "listed", "sessions", "--json", written],
+        [sys.executable, "-m", "benchmarks", "--quick", *NAMES, "--json", written],
         cwd=ROOT,
         env={**os.environ, "AGENT_RELAY_TEST_CODEX_169": ""},
         capture_output=True,
@@ -27,7 +26,7 @@ def test_a_quick_run_measures_the_way_into_the_real_thread_and_what_sessions_cos
     )
 
     assert done.returncode == 0, done.stderr
-    listed, sessions = json.loads(written.read_bytes())["sections"]
+    listed, sessions, hook = json.loads(written.read_bytes())["sections"]
     measured = [row for row in listed["rows"] if row["value"] is not None]
     assert measured
     assert all(codex_binary.version in row["name"] for row in measured)
@@ -35,3 +34,4 @@ def test_a_quick_run_measures_the_way_into_the_real_thread_and_what_sessions_cos
     resident = [row for row in sessions["rows"] if "with one session" in row["name"]]
     assert len(resident) == 4
     assert all(row["value"]["median"] > 5 for row in resident), "a Python has more than 5 MB"
+    assert all(row["value"]["median"] > 0 for row in hook["rows"])
