@@ -18,6 +18,7 @@ _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 _LARGEST_ID = 2**63 - 1
 LONGEST_WAIT_S = 86_400
 LARGEST_PORT = 65535
+LARGEST_LIMIT = 10_000
 
 
 def message_number(text: str) -> int:
@@ -41,6 +42,29 @@ def port_number(text: str) -> int:
     if not _PORT.fullmatch(text) or int(text) > LARGEST_PORT:
         raise click.BadParameter(f"{text!r} is no port from 0 (a free one) to {LARGEST_PORT}")
     return int(text)
+
+
+def limit_option(default: int) -> Callable[[F], F]:
+    """Add `--limit`: how much of a long list is shown."""
+
+    def with_limit(function: F) -> F:
+        return click.option(
+            "--limit",
+            type=click.IntRange(1, LARGEST_LIMIT),
+            default=default,
+            show_default=True,
+            metavar="N",
+            help="Show at most so many.",
+        )(function)
+
+    return with_limit
+
+
+def before_option(function: F) -> F:
+    """Add `--before`: what is older than the first that was shown."""
+    return click.option(
+        "--before", type=message_number, metavar="ID", help="Only what is older than this one."
+    )(function)
 
 
 def json_option(function: F) -> F:

@@ -68,6 +68,10 @@ class Output:
         else:
             self._plain_table(columns, rows)
 
+    def more(self, command: str, number: int | None = None) -> None:
+        """Say that a list goes on, and which command shows the rest of it."""
+        self.line(f"and {'more' if number is None else f'{number} more'}: `{command}`")
+
     def remark(self, text: str) -> None:
         """Print a line beside the result, on standard error, also with `--json`."""
         self._stdout.flush()

@@ -9,9 +9,11 @@ import warnings
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import click
 
+from relay_cli.completion import answer, completion_variable
 from relay_cli.hook_launcher import mend
 from relay_cli.output import Output, discard_rest, tolerate_any_text
 from relay_cli.problems import (
@@ -28,6 +30,9 @@ from relay_cli.version import version
 from relay_core.errors import RelayError
 from relay_core.messages import Struct
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 _SECRET_OPTIONS = ("--token", "--password", "--secret")
 
 
@@ -41,7 +46,14 @@ class CommandPlace(Struct):
 class LazyGroup(click.Group):
     """A group whose commands are imported when they run, so that small ones start quickly."""
 
-    def __init__(self, name: str, places: Mapping[str, CommandPlace], help_text: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        places: Mapping[str, CommandPlace],
+        help_text: str,
+        *,
+        slash_forms: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> None:
         super().__init__(
             name,
             help=help_text,
@@ -50,6 +62,7 @@ class LazyGroup(click.Group):
             params=[_version_option()],
         )
         self.places = places
+        self.slash_forms = slash_forms or {}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
@@ -65,13 +78,34 @@ class LazyGroup(click.Group):
             raise TypeError(f"{place.module}.command is no click command")
         return command
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        summaries = {name: place.summary for name, place in self.places.items()}
+        if incomplete.startswith("/"):
+            summaries |= {name: summaries[words[0]] for name, words in self.slash_forms.items()}
+        return [
+            *(
+                CompletionItem(name, help=summary)
+                for name, summary in summaries.items()
+                if name.startswith(incomplete)
+            ),
+            *click.Command.shell_complete(self, ctx, incomplete),
+        ]
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and not args[0].startswith("-") and args[0] not in self.places:
+        if (
+            args
+            and not args[0].startswith("-")
+            and args[0] not in {*self.places, *self.slash_forms}
+        ):
             close = get_close_matches(args[0], self.places, n=1)
             told = f"did you mean `{close[0]}`?" if close else f"see `{ctx.info_name} --help`"
             raise Usage(f"there is no command {args[0]!r}", fix=told)
+        if args:
+            args = [*self.slash_forms.get(args[0], args[:1]), *args[1:]]
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -86,6 +120,8 @@ def run(group: click.Group, arguments: Sequence[str]) -> int:
     program = group.name or "agent-relay"
     output = Output(as_json=_asks_for_json(arguments))
     try:
+        if (question := os.environ.get(completion_variable(program))) is not None:
+            return _complete(group, question)
         ending = _run(group, program, arguments)
         if isinstance(ending, Problem):
             output.progress_done()
@@ -131,6 +167,16 @@ def _run(group: click.Group, program: str, arguments: Sequence[str]) -> int | Pr
 
 def _say_nothing(unraisable: object) -> None:
     """Take the place of Python's report of an error that nobody can catch."""
+
+
+def _complete(group: click.Group, question: str) -> int:
+    told = answer(group, question)
+    if told is None:
+        return ExitCode.USAGE
+    if told:
+        sys.stdout.write(f"{told}\n")
+    sys.stdout.flush()
+    return ExitCode.DONE
 
 
 def _version_option() -> click.Option:

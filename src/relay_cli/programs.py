@@ -31,6 +31,34 @@ AGENT_RELAY = LazyGroup(
         "inbox": CommandPlace(
             module=f"{COMMANDS}.inbox", summary="List the messages for an agent."
         ),
+        "thread": CommandPlace(
+            module=f"{COMMANDS}.thread",
+            summary="Show a conversation: a message, what it answers and what answered it.",
+        ),
+        "tail": CommandPlace(
+            module=f"{COMMANDS}.tail",
+            summary="Show messages and what becomes of them, as it happens.",
+        ),
+        "pair": CommandPlace(
+            module=f"{COMMANDS}.pair",
+            summary="Pair two agents, so that they work on one thing together.",
+        ),
+        "disconnect": CommandPlace(
+            module=f"{COMMANDS}.disconnect", summary="Hang up the pair that an agent is in."
+        ),
+        "label": CommandPlace(
+            module=f"{COMMANDS}.label", summary="Show or set the label of an agent."
+        ),
+        "tags": CommandPlace(
+            module=f"{COMMANDS}.tags", summary="Show or set the tags of an agent."
+        ),
+        "cancel": CommandPlace(
+            module=f"{COMMANDS}.cancel", summary="Take a message back that has not arrived yet."
+        ),
+        "dead": CommandPlace(
+            module=f"{COMMANDS}.dead",
+            summary="List what could not be delivered; try it again, or drop it.",
+        ),
         "plugins": CommandPlace(
             module=f"{COMMANDS}.plugins", summary="List the plugins and what became of them."
         ),
@@ -41,8 +69,23 @@ AGENT_RELAY = LazyGroup(
         "token": CommandPlace(
             module=f"{COMMANDS}.token", summary="Show where the token is; make one for an agent."
         ),
+        "completion": CommandPlace(
+            module=f"{COMMANDS}.completion",
+            summary="Print what lets a shell complete the commands.",
+        ),
     },
-    "Messages between coding agents, delivered as turns in their running sessions.",
+    """Messages between coding agents, delivered as turns in their running sessions.
+
+    In a Codex session `/pair`, `/disconnect`, `/status`, `/label` and `/tags` work as these
+    commands do, for that session's agent: `agent-relay /pair codex "Debug the flaky tests"`.
+    """,
+    slash_forms={
+        "/pair": ("pair",),
+        "/disconnect": ("disconnect",),
+        "/status": ("status", "--mine"),
+        "/label": ("label",),
+        "/tags": ("tags",),
+    },
 )
 
 AGENT_RELAY_CODEX = LazyGroup(

@@ -404,6 +404,28 @@ class ServeFrame(Struct, tag="serve", tag_field="type"):
     agents: tuple[Served, ...]
 
 
+class WatchFrame(Struct, tag="watch", tag_field="type"):
+    """From a client: tell this connection, too, what concerns these agents; replaces the former.
+
+    None is every agent, for the user alone. Watching is not serving: it makes nobody reachable.
+    """
+
+    agents: tuple[AgentId, ...] | None = None
+
+
+class WatchingFrame(Struct, tag="watching", tag_field="type"):
+    """From the hub: a watch has begun; `up_to` was the newest message then."""
+
+    up_to: int
+
+
+class ErrorFrame(Struct, tag="error", tag_field="type"):
+    """From the hub: a frame could not be taken."""
+
+    code: str
+    detail: str
+
+
 class MailFrame(Struct, tag="mail", tag_field="type"):
     """From the hub: a hint that there is something to fetch, up to this message."""
 
@@ -429,5 +451,5 @@ class FencedFrame(Struct, tag="fenced", tag_field="type"):
     epoch: int
 
 
-StreamFrame = MailFrame | ReceiptFrame | FencedFrame
+StreamFrame = MailFrame | ReceiptFrame | FencedFrame | WatchingFrame | ErrorFrame
 """What the hub sends on the stream; other types are ignored."""

@@ -10,7 +10,8 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import WebSocketException
 
 from relay_core.errors import HubUnreachable
-from relay_core.hub_api import Served, ServeFrame, StreamFrame
+from relay_core.hub_api import Served, ServeFrame, StreamFrame, WatchFrame
+from relay_core.messages import AgentId
 
 
 class SocketStream:
@@ -20,8 +21,15 @@ class SocketStream:
         self._socket = socket
 
     async def serve(self, agents: tuple[Served, ...]) -> None:
+        await self._send(ServeFrame(agents=agents))
+
+    async def watch(self, agents: tuple[AgentId, ...] | None = None) -> None:
+        """Hear what concerns these agents, without serving them; None is every agent."""
+        await self._send(WatchFrame(agents=agents))
+
+    async def _send(self, frame: ServeFrame | WatchFrame) -> None:
         try:
-            await self._socket.send(msgspec.json.encode(ServeFrame(agents=agents)).decode())
+            await self._socket.send(msgspec.json.encode(frame).decode())
         except WebSocketException as error:
             raise HubUnreachable("the hub's stream broke") from error
 

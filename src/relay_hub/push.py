@@ -17,7 +17,7 @@ from typing import Any, cast
 import msgspec
 
 from relay_core.errors import HubRefused
-from relay_core.hub_api import ServeFrame, StreamFrame
+from relay_core.hub_api import ErrorFrame, ServeFrame, StreamFrame, WatchFrame
 from relay_core.messages import Struct
 from relay_hub.asgi import Event, Receive, Scope, Send, respond_refused
 from relay_hub.callers import Caller
@@ -41,15 +41,9 @@ class _AnyFrame(Struct):
     type: str
 
 
-class ErrorFrame(Struct, tag="error", tag_field="type"):
-    """From the hub: a frame could not be taken."""
-
-    code: str
-    detail: str
-
-
 _any_frame = msgspec.json.Decoder(_AnyFrame)
 _serve_frame = msgspec.json.Decoder(ServeFrame)
+_watch_frame = msgspec.json.Decoder(WatchFrame)
 
 
 class Stream:
@@ -97,12 +91,20 @@ class Stream:
         if text is None:
             raise HubRefused(400, "bad_frame", "a frame is JSON text")
         try:
-            if _any_frame.decode(text).type != "serve":
-                return
-            frame = _serve_frame.decode(text)
+            frame: ServeFrame | WatchFrame
+            match _any_frame.decode(text).type:
+                case "serve":
+                    frame = _serve_frame.decode(text)
+                case "watch":
+                    frame = _watch_frame.decode(text)
+                case _:
+                    return
         except (msgspec.DecodeError, RecursionError) as error:
             raise HubRefused(400, "bad_frame", f"this frame cannot be read: {error}") from error
-        await self._service.listening.serve(subscription, frame.agents)
+        if isinstance(frame, ServeFrame):
+            await self._service.listening.serve(subscription, frame.agents)
+        else:
+            await self._service.listening.watch(subscription, frame.agents)
 
 
 class Connection:

@@ -18,12 +18,17 @@ Sink = Callable[[StreamFrame], None]
 
 
 class Subscription:
-    """One open connection: who opened it, and whom it serves with which epoch."""
+    """One open connection: who opened it, whom it serves with which epoch, whom it watches."""
 
     def __init__(self, caller: Caller, sink: Sink) -> None:
         self.caller = caller
         self.sink = sink
         self.epochs: dict[AgentId, int] = {}
+        self.watched: frozenset[AgentId] | None = frozenset()
+
+    def watches(self, agent_id: AgentId) -> bool:
+        """Tell whether it hears of this agent without serving it."""
+        return self.watched is None or agent_id in self.watched
 
 
 class Streams:
@@ -32,6 +37,7 @@ class Streams:
     def __init__(self) -> None:
         self._open: set[Subscription] = set()
         self._users = 0
+        self._watching: tuple[Subscription, ...] = ()
         self._serving: dict[AgentId, tuple[Subscription, ...]] = {}
         self.frames = 0
 
@@ -51,6 +57,13 @@ class Streams:
             self._open.discard(subscription)
             self._users -= _is_users(subscription)
         self.serve(subscription, ())
+        self.watch(subscription, frozenset())
+
+    def watch(self, subscription: Subscription, agents: frozenset[AgentId] | None) -> None:
+        """Say whose events a connection hears besides; None is every agent's."""
+        subscription.watched = agents
+        others = tuple(each for each in self._watching if each is not subscription)
+        self._watching = others if agents == frozenset() else (*others, subscription)
 
     def serve(self, subscription: Subscription, agents: Iterable[Served]) -> None:
         """Say whom a connection serves from now on; replaces the former list."""
@@ -84,7 +97,7 @@ class Streams:
             reason=delivery.reason,
             sender=sender,
         )
-        self._send(self._listeners(sender), frame)
+        self._send(self._listeners(sender, delivery.agent_id), frame)
 
     def fence(self, agent_id: AgentId, epoch: int) -> None:
         """Tell whoever served an agent before that `epoch` is the one that counts."""
@@ -99,10 +112,23 @@ class Streams:
                 self.serve(subscription, kept)
                 self._send((subscription,), frame)
 
-    def _listeners(self, agent_id: AgentId) -> tuple[Subscription, ...]:
+    def _listeners(
+        self, agent_id: AgentId, other: AgentId | None = None
+    ) -> tuple[Subscription, ...]:
+        """Who serves an agent, and who watches it or the other one; nobody twice."""
         if agent_id == OPERATOR:
-            return tuple(each for each in self._open if _is_users(each))
-        return self._serving.get(agent_id, ())
+            serving = tuple(each for each in self._open if _is_users(each))
+        else:
+            serving = self._serving.get(agent_id, ())
+        if not self._watching:
+            return serving
+        watching = (
+            each
+            for each in self._watching
+            if each not in serving
+            and (each.watches(agent_id) or (other is not None and each.watches(other)))
+        )
+        return (*serving, *watching)
 
     def _send(self, to: Iterable[Subscription], frame: StreamFrame) -> None:
         for subscription in to:

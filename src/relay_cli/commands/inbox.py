@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 import click
 
+from relay_cli.completion import readers
 from relay_cli.connection import open_hub
-from relay_cli.options import json_option, url_option
+from relay_cli.options import before_option, json_option, limit_option, url_option
 from relay_cli.output import Output
 from relay_cli.patience import finish
+from relay_cli.problems import Usage
 from relay_cli.view import NOTHING, ago, shortened
-from relay_core.hub_client import INBOX_PAGE, HubClient
 from relay_core.messages import OPERATOR, Message, Struct
 
+if TYPE_CHECKING:
+    from relay_core.hub_client import HubClient
+
 SHOWN_CHARACTERS = 60
+MOST = 100
+PAGE = 100
 
 
 class Inbox(Struct):
@@ -28,25 +35,43 @@ class Inbox(Struct):
     "inbox",
     help="""List the messages for an agent.
 
-    The newest 100, oldest first; every one with `--all` or `--since`. Looking changes nothing: what
-    waits for the agent still waits. What was sent to you, the person at the keyboard, is in the
-    inbox of `operator`.
+    The newest ones, oldest first; every one with `--all` or `--since`. Looking changes nothing:
+    what waits for the agent still waits. What was sent to you, the person at the keyboard, is in
+    the inbox of `operator`.
+
+    \b
+    Examples:
+      agent-relay inbox operator
+      agent-relay inbox codex-web-a1b2c3d4e5f6 --limit 10
+      agent-relay inbox operator --since 120 --json
     """,
 )
-@click.argument("agent")
+@click.argument("agent", shell_complete=readers)
 @click.option(
     "--since",
     type=click.IntRange(min=0, max=2**63 - 1),
     metavar="ID",
     help="Every message after this one.",
 )
+@before_option
+@limit_option(MOST)
 @click.option("--all", "every", is_flag=True, help="Every message, not only the newest.")
 @url_option
 @json_option
-def command(agent: str, since: int | None, every: bool, output: Output, url: str | None) -> None:
+def command(
+    agent: str,
+    since: int | None,
+    before: int | None,
+    limit: int,
+    every: bool,
+    output: Output,
+    url: str | None,
+) -> None:
     """List an agent's messages."""
+    if before is not None and (every or since is not None):
+        raise Usage("--before goes with neither --since nor --all", fix="choose one of them")
     first = 0 if every and since is None else since
-    inbox = finish(_look(agent, first, url), output, "asking the hub")
+    inbox = finish(_look(agent, first, before, limit, url), output, "asking the hub")
     output.show_object(inbox)
     now_ms = time.time_ns() // 1_000_000
     output.table(
@@ -64,17 +89,32 @@ def command(agent: str, since: int | None, every: bool, output: Output, url: str
         empty=f"no messages for {agent}",
     )
     if inbox.more:
-        output.line(f"there are older ones: `agent-relay inbox {agent} --all` shows every one")
+        output.more(f"agent-relay inbox {agent} --before {inbox.messages[0].id}")
 
 
-async def _look(agent: str, since: int | None, url: str | None) -> Inbox:
+async def _look(
+    agent: str, since: int | None, before: int | None, limit: int, url: str | None
+) -> Inbox:
     async with open_hub(url) as hub:
         if agent != OPERATOR:  # who is no agent, but gets answers
             await hub.agent(agent)
         if since is not None:
             return Inbox(messages=await _every_one(hub, agent, since))
-        found = await hub.newest(agent, most=INBOX_PAGE + 1)
-        return Inbox(messages=found[-INBOX_PAGE:], more=len(found) > INBOX_PAGE)
+        found = await _newest(hub, agent, before, limit + 1)
+        return Inbox(messages=found[-limit:], more=len(found) > limit)
+
+
+async def _newest(hub: HubClient, agent: str, before: int | None, most: int) -> tuple[Message, ...]:
+    """Ask for page before page, until there are enough."""
+    found: tuple[Message, ...] = ()
+    while len(found) < most:
+        wanted = min(most - len(found), PAGE)
+        page = await hub.newest(agent, before=before, most=wanted)
+        found = (*page, *found)
+        if len(page) < wanted:
+            break
+        before = page[0].id
+    return found
 
 
 async def _every_one(hub: HubClient, agent: str, since: int) -> tuple[Message, ...]:
@@ -83,6 +123,6 @@ async def _every_one(hub: HubClient, agent: str, since: int) -> tuple[Message, .
     while page := await hub.inbox(agent, since=since):
         messages += page
         since = page[-1].id
-        if len(page) < INBOX_PAGE:
+        if len(page) < PAGE:
             break
     return tuple(messages)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
+from relay_cli.caller import THREAD_VARIABLE, sending_agent
+from relay_cli.completion import agent_ids, targets
 from relay_cli.connection import open_hub
 from relay_cli.options import json_option, message_number, seconds, url_option
 from relay_cli.output import Output
 from relay_cli.patience import finish
 from relay_cli.problems import Failed, TimedOut, Usage
+from relay_cli.typed_text import AS_A_FILE, read_text
 from relay_core.delivery import CLAIMED_BY_OTHER
 from relay_core.errors import HubRefused, HubUnreachable
 from relay_core.hub_api import MessageView, SendRequest, SendResponse, SentDelivery
@@ -22,9 +24,6 @@ from relay_core.messages import AgentId, Delivery, DeliveryState, MessageId
 
 if TYPE_CHECKING:
     from relay_core.hub_client import HubClient
-
-MOST_READ_BYTES = 64 * 1024 * 1024
-"""The most that is read from standard input; how large a message may be, the hub says."""
 
 CUT_OFF_BYTES = 1024 * 1024
 """From here on a hub may close the connection on a request, instead of reading and refusing it."""
@@ -34,9 +33,6 @@ REFUSED_FOR_SIZE = 413
 ESCAPED_MUCH = 1.1
 """How many times its own size a body takes as JSON, from where on that is worth a word."""
 
-AS_A_FILE = "write it to a file and send the file's path"
-
-FROM_STANDARD_INPUT = "-"
 FIRST_LOOK_S = 0.02
 SLOWEST_LOOK_S = 0.5
 
@@ -55,11 +51,29 @@ _ENDED_OTHERWISE = frozenset(
 
     Ends with 0 when the message is stored safely at the hub; with `--wait` only when every
     recipient has it in its session, and with 5 when that took longer.
+
+    In the shell of a Codex session the message is from that session's agent, and the answer says
+    so; `--from` names another one.
+
+    \b
+    Examples:
+      agent-relay send codex-web-a1b2c3d4e5f6 "Please run the tests again."
+      agent-relay send tag:backend "Who knows the import job?" --subject "a question"
+      git diff | agent-relay send reviewer - --wait 30
+      agent-relay send cap:review "Review #12" --claimable
     """,
 )
-@click.argument("target")
+@click.argument("target", shell_complete=targets)
 @click.argument("body")
-@click.option("--from", "sender", metavar="AGENT", help="Send as this agent. Default: operator.")
+@click.option(
+    "--from",
+    "--as",
+    "sender",
+    metavar="AGENT",
+    shell_complete=agent_ids,
+    help=f"Send as this agent. Default: the session that this shell is in ({THREAD_VARIABLE}), "
+    "else operator.",
+)
 @click.option("--subject", metavar="TEXT", help="One line that says what it is about.")
 @click.option("--channel", metavar="NAME", help="Only recipients that subscribe to it get it.")
 @click.option("--reply-to", type=message_number, metavar="ID", help="The message it answers.")
@@ -86,7 +100,7 @@ def command(
         raise Usage("TARGET is empty", fix="list the agents with `agent-relay agents`")
     request = SendRequest(
         to=target,
-        body=_body(body),
+        body=read_text(body, "give it as the second argument, or `-` for stdin"),
         from_=None if sender is None else AgentId(sender),
         subject=subject,
         channel=channel,
@@ -101,34 +115,18 @@ def command(
     )
 
 
-def _body(argument: str) -> str:
-    text = _standard_input() if argument == FROM_STANDARD_INPUT else argument
-    if not text.strip():
-        raise Usage("the message is empty", fix="give it as the second argument, or `-` for stdin")
-    return text
-
-
-def _standard_input() -> str:
-    data = sys.stdin.buffer.read(MOST_READ_BYTES + 1)
-    if len(data) > MOST_READ_BYTES:
-        detail = f"standard input has more than {MOST_READ_BYTES // 1024**2} MiB"
-        raise Usage(detail, fix=AS_A_FILE)
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        detail = f"standard input is not UTF-8 text (byte {error.start})"
-        raise Usage(detail, fix="send text; for other data send a file's path") from error
-
-
 async def _send(
     request: SendRequest, wait_s: float | None, output: Output, url: str | None
 ) -> None:
+    own = request.from_ is None
     async with open_hub(url) as hub:
+        sender = await sending_agent(hub, request.from_)
+        request = msgspec.structs.replace(request, from_=sender)
         sent = await _stored(hub, request)
         if wait_s is not None:
             sent = await _wait_until_delivered(hub, sent, wait_s)
     output.show_object(sent)
-    output.line(f"message {sent.id}")
+    output.line(f"message {sent.id}{f', sent as {sender}' if own and sender else ''}")
     output.table(
         ("DELIVERY", "AGENT", "STATE"),
         [

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import click
 
+from relay_cli.caller import as_option
 from relay_cli.connection import ask_host, find_hub, look_around, open_hub
 from relay_cli.options import json_option, url_option
 from relay_cli.output import Output
+from relay_cli.own_status import show_own
 from relay_cli.patience import finish
 from relay_cli.problems import ExitCode
 from relay_cli.view import NOTHING
@@ -55,12 +57,26 @@ class StatusReport(Struct):
 
     Ends with 3 when the hub or the host cannot be reached; what could be found out is shown all the
     same.
+
+    With `--mine` or `--as AGENT`, the state of one agent instead: what the hub knows of it, its
+    session where the host on this machine serves it, and its open pair.
+
+    \b
+    Examples:
+      agent-relay status
+      agent-relay status --mine
+      agent-relay status --as codex-web-a1b2c3d4e5f6 --json
     """,
 )
+@click.option("--mine", is_flag=True, help="Show the agent of the session that this shell is in.")
+@as_option
 @url_option
 @json_option
-def command(output: Output, url: str | None) -> None:
+def command(mine: bool, acting_as: str | None, output: Output, url: str | None) -> None:
     """Show how things stand."""
+    if mine or acting_as is not None:
+        show_own(acting_as, output, url)
+        return
     report = finish(_look(url), output, "asking host and hub")
     output.show_object(report)
     hub, host = report.hub, report.host

@@ -11,6 +11,7 @@ from relay_core.hub_api import (
     FencedFrame,
     MailFrame,
     Served,
+    WatchingFrame,
 )
 from relay_core.messages import (
     AgentId,
@@ -62,6 +63,16 @@ class Listening:
                 subscription.sink(FencedFrame(agent_id=each.id, epoch=agent.epoch))
             elif each.id in waiting:
                 subscription.sink(MailFrame(agent_id=each.id, up_to=latest))
+
+    async def watch(self, subscription: Subscription, agents: tuple[AgentId, ...] | None) -> None:
+        """Tell a connection, too, what concerns these agents; None is every one."""
+        if agents is None:
+            subscription.caller.must_be_user()
+        for agent_id in agents or ():
+            subscription.caller.must_act_as(agent_id)
+        self._streams.watch(subscription, None if agents is None else frozenset(agents))
+        latest = await self._look(lambda reads: reads.latest_message_id())
+        subscription.sink(WatchingFrame(up_to=latest))
 
     async def close(self, subscription: Subscription) -> None:
         """Remove a push connection, and note until when its agents were there."""

@@ -1,0 +1,175 @@
+"""What `agent-relay tail` shows: the hub's stream, told apart into events, over reconnects.
+
+The stream gives hints; what an event is about is asked from the hub. When the stream breaks, what
+came meanwhile is looked up after the next connect, so that no message is missed.
+"""
+
+# Rule 1: a delivery is told once for each state it is in; what was told already is not told again.
+# Rule 2: only what happens from now on is told, and what happened to those messages meanwhile.
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import time
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+from relay_core.errors import HubRefused, HubUnreachable
+from relay_core.hub_api import ErrorFrame, MailFrame, MessageView, ReceiptFrame, WatchingFrame
+from relay_core.messages import (
+    AgentId,
+    Delivery,
+    DeliveryState,
+    Message,
+    MessageId,
+    Struct,
+    TurnStatus,
+)
+
+if TYPE_CHECKING:
+    from relay_core.hub_client import HubClient
+
+FIRST_PAUSE_S = 0.25
+LONGEST_PAUSE_S = 5.0
+MOST_CAUGHT_UP = 500
+"""Messages that are looked up after a reconnect; of more, the newest ones."""
+MOST_FOLLOWED = 2_000
+"""Messages whose deliveries are followed; the oldest are let go."""
+
+_PASSING = frozenset({DeliveryState.QUEUED, DeliveryState.LEASED, DeliveryState.INJECTING})
+_OVER = frozenset(
+    {DeliveryState.DELIVERED, DeliveryState.EXPIRED, DeliveryState.CANCELLED, DeliveryState.DEAD}
+)
+
+
+class EventKind(enum.StrEnum):
+    """What an event is about."""
+
+    CONNECTED = "connected"
+    DISCONNECTED = "disconnected"
+    MAIL = "mail"
+    RECEIPT = "receipt"
+
+
+class Event(Struct, omit_defaults=True):
+    """One line of `tail --json`; `at_ms` is milliseconds since the Unix epoch by this machine.
+
+    `mail`: a message for an agent is at the hub. `receipt`: its delivery has got somewhere, or the
+    turn that carried it has ended. `connected`: with how many messages were `missed` before.
+    """
+
+    event: EventKind
+    at_ms: int
+    message: Message | None = None
+    delivery: Delivery | None = None
+    missed: int = 0
+
+
+Standing = tuple[DeliveryState, str | None, TurnStatus | None]
+QUEUED: Standing = (DeliveryState.QUEUED, None, None)
+
+
+class Tail:
+    """Follows what concerns some agents, or all; `agents` is None for all."""
+
+    def __init__(self, hub: HubClient, agents: tuple[AgentId, ...] | None) -> None:
+        self._hub = hub
+        self._agents = agents
+        self._began = 0
+        self._highest = 0
+        self._told: dict[MessageId, dict[int, Standing]] = {}
+
+    async def events(self) -> AsyncIterator[Event]:
+        """Yield events for ever; HubUnreachable or HubRefused where the first connect fails."""
+        pause = 0.0
+        while True:
+            try:
+                async for event in self._listen(again=bool(pause)):
+                    yield event
+                    pause = FIRST_PAUSE_S
+            except HubUnreachable:
+                if not pause:
+                    raise  # never connected: the caller says how to start a hub
+            if pause == FIRST_PAUSE_S:
+                yield Event(event=EventKind.DISCONNECTED, at_ms=_now_ms())
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_S)
+
+    async def _listen(self, *, again: bool) -> AsyncIterator[Event]:
+        """Yield the events of one connection."""
+        stream = await self._hub.open_stream()
+        try:
+            await stream.watch(self._agents)
+            async for frame in stream.frames():
+                match frame:
+                    case WatchingFrame(up_to=up_to):
+                        async for event in self._connected(up_to, again=again):
+                            yield event
+                    case MailFrame(up_to=number):
+                        async for event in self._look(number):
+                            yield event
+                    case ReceiptFrame(message_id=number):
+                        async for event in self._look(number):
+                            yield event
+                    case ErrorFrame(code=code, detail=detail):
+                        raise HubRefused(403, code, detail, fix="watch one with --agent AGENT")
+                    case _:
+                        pass
+        finally:
+            await stream.close()
+
+    async def _connected(self, up_to: int, *, again: bool) -> AsyncIterator[Event]:
+        if not again:
+            self._began = self._highest = up_to
+        first = max(self._highest + 1, up_to - MOST_CAUGHT_UP + 1)
+        yield Event(event=EventKind.CONNECTED, at_ms=_now_ms(), missed=first - self._highest - 1)
+        unsettled = [number for number, told in self._told.items() if not _is_over(told)]
+        for number in (*unsettled, *range(first, up_to + 1)):
+            async for event in self._look(number):
+                yield event
+
+    async def _look(self, number: int) -> AsyncIterator[Event]:
+        """Tell what is new of one message."""
+        try:
+            view = await self._hub.message(number)
+        except HubRefused:
+            return  # not ours to see, or forgotten meanwhile
+        self._highest = max(self._highest, number)
+        told = self._told.setdefault(view.id, {})
+        for delivery in view.deliveries:
+            if not self._concerns(view, delivery):
+                continue
+            standing = standing_of(delivery)
+            former = told.get(delivery.id, QUEUED)
+            if delivery.id not in told and number > self._began:
+                yield _event(EventKind.MAIL, view, delivery)
+            told[delivery.id] = standing
+            if standing != former and delivery.state not in _PASSING:
+                yield _event(EventKind.RECEIPT, view, delivery)
+        while len(self._told) > MOST_FOLLOWED:
+            oldest = min(self._told)
+            del self._told[oldest]
+            self._began = max(self._began, oldest)
+
+    def _concerns(self, view: MessageView, delivery: Delivery) -> bool:
+        agents = self._agents
+        return agents is None or view.from_ in agents or delivery.agent_id in agents
+
+
+def standing_of(delivery: Delivery) -> Standing:
+    """Take from a delivery what makes two looks at it differ."""
+    return delivery.state, delivery.reason, delivery.turn_status
+
+
+def _is_over(told: dict[int, Standing]) -> bool:
+    return all(state in _OVER for state, _, _ in told.values())
+
+
+def _event(kind: EventKind, view: MessageView, delivery: Delivery) -> Event:
+    fields = {name: getattr(view, name) for name in Message.__struct_fields__}
+    return Event(event=kind, at_ms=_now_ms(), message=Message(**fields), delivery=delivery)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
