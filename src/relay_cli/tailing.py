@@ -12,11 +12,19 @@ from __future__ import annotations
 import asyncio
 import enum
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from relay_core.errors import HubRefused, HubUnreachable
-from relay_core.hub_api import ErrorFrame, MailFrame, MessageView, ReceiptFrame, WatchingFrame
+from relay_core.hub_api import (
+    ErrorFrame,
+    MailFrame,
+    MessageView,
+    ReceiptFrame,
+    StreamFrame,
+    WatchingFrame,
+)
 from relay_core.messages import (
     AgentId,
     Delivery,
@@ -80,14 +88,15 @@ class Tail:
         self._highest = 0
         self._told: dict[MessageId, dict[int, Standing]] = {}
 
-    async def events(self) -> AsyncIterator[Event]:
+    async def events(self) -> AsyncGenerator[Event]:
         """Yield events for ever; HubUnreachable or HubRefused where the first connect fails."""
         pause = 0.0
         while True:
             try:
-                async for event in self._listen(again=bool(pause)):
-                    yield event
-                    pause = FIRST_PAUSE_S
+                async with aclosing(self._listen(again=bool(pause))) as events:
+                    async for event in events:
+                        yield event
+                        pause = FIRST_PAUSE_S
             except HubUnreachable:
                 if not pause:
                     raise  # never connected: the caller says how to start a hub
@@ -96,61 +105,64 @@ class Tail:
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_S)
 
-    async def _listen(self, *, again: bool) -> AsyncIterator[Event]:
+    async def _listen(self, *, again: bool) -> AsyncGenerator[Event]:
         """Yield the events of one connection."""
         stream = await self._hub.open_stream()
         try:
             await stream.watch(self._agents)
-            async for frame in stream.frames():
-                match frame:
-                    case WatchingFrame(up_to=up_to):
-                        async for event in self._connected(up_to, again=again):
-                            yield event
-                    case MailFrame(up_to=number):
-                        async for event in self._look(number):
-                            yield event
-                    case ReceiptFrame(message_id=number):
-                        async for event in self._look(number):
-                            yield event
-                    case ErrorFrame(code=code, detail=detail):
-                        raise HubRefused(403, code, detail, fix="watch one with --agent AGENT")
-                    case _:
-                        pass
+            async with aclosing(stream.frames()) as frames:
+                async for frame in frames:
+                    for event in await self._taken(frame, again=again):
+                        yield event
         finally:
             await stream.close()
 
-    async def _connected(self, up_to: int, *, again: bool) -> AsyncIterator[Event]:
+    async def _taken(self, frame: StreamFrame, *, again: bool) -> list[Event]:
+        match frame:
+            case WatchingFrame(up_to=up_to):
+                return await self._connected(up_to, again=again)
+            case MailFrame(up_to=number) | ReceiptFrame(message_id=number):
+                return await self._look(number)
+            case ErrorFrame(code=code, detail=detail):
+                raise HubRefused(403, code, detail, fix="name an agent with --agent")
+            case _:
+                return []
+
+    async def _connected(self, up_to: int, *, again: bool) -> list[Event]:
         if not again:
             self._began = self._highest = up_to
         first = max(self._highest + 1, up_to - MOST_CAUGHT_UP + 1)
-        yield Event(event=EventKind.CONNECTED, at_ms=_now_ms(), missed=first - self._highest - 1)
+        missed = first - self._highest - 1
+        events = [Event(event=EventKind.CONNECTED, at_ms=_now_ms(), missed=missed)]
         unsettled = [number for number, told in self._told.items() if not _is_over(told)]
         for number in (*unsettled, *range(first, up_to + 1)):
-            async for event in self._look(number):
-                yield event
+            events += await self._look(number)
+        return events
 
-    async def _look(self, number: int) -> AsyncIterator[Event]:
+    async def _look(self, number: int) -> list[Event]:
         """Tell what is new of one message."""
         try:
             view = await self._hub.message(number)
         except HubRefused:
-            return  # not ours to see, or forgotten meanwhile
+            return []  # not ours to see, or forgotten meanwhile
         self._highest = max(self._highest, number)
         told = self._told.setdefault(view.id, {})
+        events: list[Event] = []
         for delivery in view.deliveries:
             if not self._concerns(view, delivery):
                 continue
             standing = standing_of(delivery)
             former = told.get(delivery.id, QUEUED)
             if delivery.id not in told and number > self._began:
-                yield _event(EventKind.MAIL, view, delivery)
+                events.append(_event(EventKind.MAIL, view, delivery))
             told[delivery.id] = standing
             if standing != former and delivery.state not in _PASSING:
-                yield _event(EventKind.RECEIPT, view, delivery)
+                events.append(_event(EventKind.RECEIPT, view, delivery))
         while len(self._told) > MOST_FOLLOWED:
             oldest = min(self._told)
             del self._told[oldest]
             self._began = max(self._began, oldest)
+        return events
 
     def _concerns(self, view: MessageView, delivery: Delivery) -> bool:
         agents = self._agents

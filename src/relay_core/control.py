@@ -18,7 +18,7 @@ from typing import cast
 
 import msgspec
 
-from relay_core.errors import NO_SOCKETS_FIX, RelayError, WireError, is_forbidden
+from relay_core.errors import RelayError, SocketsForbidden, WireError, is_forbidden
 from relay_core.messages import Struct
 
 log = logging.getLogger("relay.control")
@@ -81,7 +81,7 @@ async def call(socket: Path, op: str, body: object = None, *, timeout_s: float =
     """Ask the host one thing.
 
     Raises HostUnreachable when nobody listens or no answer comes in time, HostRefused with the
-    host's own words, WireError when the answer cannot be understood.
+    host's own words, WireError when the answer cannot be understood, SocketsForbidden in a sandbox.
     """
     line = msgspec.json.encode(Request(op=op, body=body_of(body))) + b"\n"
     try:
@@ -92,8 +92,7 @@ async def call(socket: Path, op: str, body: object = None, *, timeout_s: float =
         raise HostUnreachable(detail, fix="agent-relay status") from error
     except OSError as error:
         if is_forbidden(error):
-            detail = "this command may not open any socket, so it cannot reach the host"
-            raise HostUnreachable(detail, fix=NO_SOCKETS_FIX) from error
+            raise SocketsForbidden from error
         detail = f"no host listens on {socket}"
         raise HostUnreachable(detail, fix="agent-relay up") from error
     try:

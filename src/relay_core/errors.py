@@ -134,9 +134,6 @@ class HubUnreachable(HubError):
     code = "hub_unreachable"
 
 
-NO_SOCKETS_FIX = "run it outside of the sandbox: in a terminal, or allowed by who is asked there"
-
-
 class SocketsForbidden(HubUnreachable):
     """The system lets this process open no socket: commands in an agent's sandbox get this."""
 
@@ -144,8 +141,8 @@ class SocketsForbidden(HubUnreachable):
 
     def __init__(self) -> None:
         super().__init__(
-            "this command may not open any socket, so it cannot reach the hub",
-            fix=NO_SOCKETS_FIX,
+            "this command may not open any socket, so it reaches neither hub nor host",
+            fix="run it outside of the sandbox: in a terminal, or with the user's permission",
         )
 
 

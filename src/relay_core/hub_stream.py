@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import msgspec
 from websockets.asyncio.client import ClientConnection
@@ -33,7 +33,7 @@ class SocketStream:
         except WebSocketException as error:
             raise HubUnreachable("the hub's stream broke") from error
 
-    async def frames(self) -> AsyncIterator[StreamFrame]:
+    async def frames(self) -> AsyncGenerator[StreamFrame]:
         """Yield what is pushed; frames of an unknown type are passed over."""
         decoder = msgspec.json.Decoder(StreamFrame)
         with contextlib.suppress(WebSocketException):

@@ -121,10 +121,14 @@ def test_a_long_inbox_shows_its_newest_and_every_one_when_asked(served: Relay):
     assert bodies("--all") == (numbers, False)
     third = served("inbox", "reader", "--all", "--json").json["messages"][2]["id"]
     assert bodies("--since", str(third)) == (numbers[3:], False)
+    assert bodies("--limit", "3") == (numbers[-3:], True)
+    assert bodies("--limit", "3", "--before", str(third)) == (numbers[:2], False)
+    assert bodies("--limit", "104") == (numbers[-104:], True)
     told = served("inbox", "reader").worked().out.splitlines()
     assert "body 104" in told[-2]
-    assert "`agent-relay inbox reader --all`" in told[-1]
-    assert "there are older ones" not in served("inbox", "reader", "--all").worked().out
+    rest = told[-1].partition("`agent-relay ")[2].rstrip("`").split()
+    assert bodies(*rest[2:]) == (numbers[:5], False)
+    assert "and more" not in served("inbox", "reader", "--all").worked().out
 
 
 def test_a_message_that_starts_with_a_dash_or_an_at_is_sent_as_it_is(served: Relay):

@@ -20,6 +20,15 @@ PROGRAMS = {
         "send",
         "show",
         "inbox",
+        "thread",
+        "tail",
+        "pair",
+        "disconnect",
+        "label",
+        "tags",
+        "cancel",
+        "dead",
+        "completion",
         "plugins",
         "token",
     ],
@@ -156,6 +165,53 @@ def test_an_address_that_is_no_app_server_is_refused(typed: Typed, address: str)
     assert "no address" in typed(
         "attach", f"--app-server={address}", program="agent-relay-codex"
     ).failed(2)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("pair", "codex", "an objective"),
+        ("pair", "accept"),
+        ("pair", "send", "1", "text"),
+        ("disconnect",),
+        ("label",),
+        ("tags",),
+        ("/pair", "codex"),
+        ("/disconnect",),
+        ("/status",),
+        ("/label", "x"),
+        ("/tags", "a", "b"),
+    ],
+)
+def test_a_command_that_needs_a_hub_says_how_to_start_one(typed: Typed, arguments: tuple[str, ...]):
+    assert "agent-relay up" in typed(*arguments).failed(3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("/sned", "x"), "did you mean `send`?"),
+        (("/",), "--help"),
+        (("label", "--clear", "x"), "--clear"),
+        (("label", " "), "--clear"),
+        (("tags", "--clear", "x"), "--clear"),
+        (("tags", ",", " "), "--clear"),
+        (("pair", " ", "x"), "TARGET is empty"),
+        (("pair", "send", "1", " "), "empty"),
+        (("dead", "retry"), "--all"),
+        (("dead", "retry", "1", "--all"), "--all"),
+        (("dead", "drop", "1", "--agent", "x"), "--agent"),
+        (("dead", "show", "x"), "no message number"),
+        (("inbox", "operator", "--all", "--before", "3"), "--before"),
+        (("inbox", "operator", "--limit", "0"), "--limit"),
+        (("tail", "--count", "0"), "--count"),
+        (("thread", "x"), "no message number"),
+        (("cancel", "0"), "no message number"),
+        (("completion", "tcsh"), "bash"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(typed: Typed, arguments: tuple[str, ...], told: str):
+    assert told in typed(*arguments).failed(2)
 
 
 def test_detach_wants_to_know_what(typed: Typed):

@@ -11,7 +11,13 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from hub_kit import Served, served_hub
 from raw_http import read_reply, request
-from relay_core.hub_api import Fence, RegisterRequest, SendRequest
+from relay_core.hub_api import (
+    ErrorFrame,
+    Fence,
+    RegisterRequest,
+    SendRequest,
+    WatchingFrame,
+)
 from relay_core.hub_api import Served as ServedAgent
 from relay_core.hub_client import HubClient
 from relay_core.messages import AgentId
@@ -77,6 +83,52 @@ async def test_a_message_is_pushed_as_a_hint_and_its_receipt_comes_back(hub, cli
         "delivered",
         "operator",
     )
+
+
+async def test_who_watches_hears_of_mail_and_receipts_of_others_once(hub, client):
+    agent = await client.register(RegisterRequest(id="watched", instance_id="x"))
+    await client.register(RegisterRequest(id="unwatched", instance_id="x"))
+    async with stream(hub) as socket:
+        await serve(socket, ("watched", agent.epoch))
+        await served(client, "watched")
+        await socket.send('{"type":"watch","agents":["watched"]}')
+        began = await frame(socket)
+        await client.send(SendRequest(to="unwatched", body="not told"))
+        sent = await client.send(SendRequest(to="watched", from_="unwatched", body="told"))
+        mail = await frame(socket)
+        await hub.server.service.messages.mark_read(sent.id, AgentId("watched"), USER)
+        receipt = await frame(socket)
+        await socket.send('{"type":"watch"}')
+        again = await frame(socket)
+
+    assert (began["type"], mail) == (
+        "watching",
+        {"type": "mail", "agentId": "watched", "upTo": sent.id},
+    )
+    assert (receipt["type"], receipt["agentId"], receipt["sender"]) == (
+        "receipt",
+        "watched",
+        "unwatched",
+    )
+    assert again == {"type": "watching", "upTo": sent.id}
+
+
+async def test_watching_all_is_for_the_user_and_makes_nobody_reachable(hub, client):
+    await client.register(RegisterRequest(id="lonely"))
+    await client.set_status(Fence(agent_id=AgentId("lonely"), epoch=1), "offline")
+    token = await client.new_agent_token("lonely")
+    async with HubClient(hub.url, token) as as_agent:
+        watching = await as_agent.open_stream()
+        await watching.watch(None)
+        await watching.watch((AgentId("lonely"),))
+        async with asyncio.timeout(BOUND_S):
+            frames = watching.frames()
+            told = [await anext(frames), await anext(frames)]
+        reachable = (await client.agent("lonely")).reachable
+        await watching.close()
+
+    assert [type(each) for each in told] == [ErrorFrame, WatchingFrame]
+    assert not reachable
 
 
 async def test_a_second_instance_fences_the_first_on_its_stream(hub, client):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import click
@@ -73,13 +74,14 @@ async def _follow(
     async with open_hub(url) as hub:
         wanted = await _checked(hub, agents)
         counted = 0
-        async for event in Tail(hub, wanted).events():
-            output.show_object(event)
-            _print(event, hub.url, output)
-            output.flush()
-            counted += event.event in {EventKind.MAIL, EventKind.RECEIPT}
-            if counted == count:
-                return
+        async with aclosing(Tail(hub, wanted).events()) as events:
+            async for event in events:
+                output.show_object(event)
+                _print(event, hub.url, output)
+                output.flush()
+                counted += event.event in {EventKind.MAIL, EventKind.RECEIPT}
+                if counted == count:
+                    return
 
 
 async def _checked(hub: HubClient, agents: Iterable[str]) -> tuple[AgentId, ...] | None:
