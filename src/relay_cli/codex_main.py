@@ -18,5 +18,13 @@ def main() -> None:
     sys.exit(status)
 
 
+def start() -> None:
+    """Run `codex-relay`, which is `agent-relay-codex start`."""
+    import sys
+
+    sys.argv[1:1] = ["start"]
+    main()
+
+
 if __name__ == "__main__":
     main()

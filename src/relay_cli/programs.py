@@ -98,6 +98,10 @@ AGENT_RELAY_CODEX = LazyGroup(
         "uninstall": CommandPlace(
             module=f"{CODEX_COMMANDS}.uninstall", summary="Take the plugin out of Codex."
         ),
+        "start": CommandPlace(
+            module=f"{CODEX_COMMANDS}.start",
+            summary="Open a Codex session that is an agent from its first moment.",
+        ),
         "attach": CommandPlace(
             module=f"{CODEX_COMMANDS}.attach", summary="Serve the threads of a Codex app-server."
         ),

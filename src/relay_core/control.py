@@ -141,7 +141,7 @@ class ControlServer:
         Raises RelayError when the folder is not this user's alone, HostRuns when a live host
         listens there.
         """
-        _own_folder(self.socket.parent)
+        own_folder(self.socket.parent)
         if self.socket.exists():
             if await _answers(self.socket):
                 raise HostRuns(f"a host already listens on {self.socket}", fix="agent-relay status")
@@ -216,7 +216,8 @@ async def _answers(socket: Path) -> bool:
     return False
 
 
-def _own_folder(folder: Path) -> None:
+def own_folder(folder: Path) -> None:
+    """Make the folder of the sockets; RelayError when it is not this user's alone."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 from relay_core import Struct
@@ -12,9 +13,9 @@ class Launch(Struct):
     """A terminal that `agent-relay-codex start` opened.
 
     `id` names it. `environment` has the variables that count for its sessions, `approval` the mode
-    that was asked for (None where Codex's own settings stood), `at_ms` when. `cwd` is given where
-    others use the app-server too: the terminal's are then `thread` and whatever begins in that
-    folder and is not one of the `known` threads, which were there before.
+    that was asked for (None where Codex's own settings stood), `at_ms` when. `cwd`, without links,
+    is given where others use the app-server too: the terminal's are then `thread` and whatever
+    begins in that folder and is not one of the `known` threads, which were there before.
     """
 
     id: str
@@ -34,7 +35,9 @@ class Launch(Struct):
         """Whether a thread is this terminal's."""
         if self.alone or thread.id == self.thread:
             return True
-        return thread.cwd == self.cwd and thread.id not in (self.known or ())
+        if thread.id in (self.known or ()) or not thread.cwd:
+            return False
+        return self.cwd == os.path.realpath(thread.cwd)
 
 
 class Terminals:
