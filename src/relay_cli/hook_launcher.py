@@ -6,6 +6,7 @@ something to be written. A launcher that nobody installed is never made here.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Mapping
@@ -25,7 +26,7 @@ def claim(environ: Mapping[str, str], places: Places) -> None:
 
     One that belongs to another AGENT_RELAY_HOME is left to it: a second relay beside the user's
     own does not take the sessions over. So is one that this environment may not keep, because its
-    tool deletes it again.
+    tool deletes it again. Raises OSError where it cannot be written.
     """
     folder = _folder(environ)
     if folder is None or not (folder / COPY).is_dir():
@@ -48,17 +49,25 @@ def claim(environ: Mapping[str, str], places: Places) -> None:
 
 
 def mend(environ: Mapping[str, str]) -> None:
-    """Let a launcher that names a vanished file lead to this environment."""
+    """Let a launcher that names a vanished file lead to this environment.
+
+    Where that fails, the command that is run goes on; `agent-relay doctor` shows what is wrong.
+    """
     folder = _folder(environ)
     if folder is None or not _is_dead(folder / LAUNCHER):
         return
+    with contextlib.suppress(OSError, RelayError):
+        _revive(folder / LAUNCHER, environ)
+
+
+def _revive(launcher: Path, environ: Mapping[str, str]) -> None:
     import msgspec
 
     from relay_plugins.codex.hook_launcher import look_at_launcher, this_target, write_launcher
     from relay_plugins.codex.throwaway import throwaway_tool
 
     here = this_target(environ, find_places(environ, os.getuid()))
-    found = look_at_launcher(folder / LAUNCHER, here)
+    found = look_at_launcher(launcher, here)
     if found.target is None or throwaway_tool(Path(sys.prefix), environ) is not None:
         return
     # Its socket and home stay: they say which relay was installed, whatever this command is for.

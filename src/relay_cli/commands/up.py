@@ -61,8 +61,7 @@ class UpReport(Struct):
 def command(port: int | None, detach: bool, output: Output) -> None:
     """Run host and hub."""
     here = look_around()
-    # Also where a host of this version runs already: what Codex starts must be of that version.
-    claim(os.environ, here.places)
+    _claim_launcher(here, output)
     running = asyncio.run(_make_room(output))
     if running is not None:
         _show_running(running, here, output)
@@ -75,6 +74,14 @@ def command(port: int | None, detach: bool, output: Output) -> None:
         if running is None:
             raise
         _show_running(running, here, output)
+
+
+def _claim_launcher(here: Here, output: Output) -> None:
+    """Let Codex start what is of this environment, also where a host of this version runs."""
+    try:
+        claim(os.environ, here.places)
+    except OSError as error:
+        output.remark(f"Codex's launcher was not written: {error}")
 
 
 def _start(here: Here, port: int | None, output: Output, *, detach: bool) -> None:

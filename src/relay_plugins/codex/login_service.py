@@ -125,7 +125,6 @@ def start_at_login(service: Service, environ: Mapping[str, str]) -> None:
     service.file.write_text(service.text, encoding="utf-8")
     service.file.chmod(0o600)
     try:
-        _check_unit(service, environ)
         for arguments in service.enable:
             _run(service, arguments, environ)
     except AdapterError:
@@ -151,13 +150,6 @@ def forget_login(service: Service, environ: Mapping[str, str]) -> str | None:
         # Where there was nobody to do it: the link that `enable` had made.
         (service.file.parent / "default.target.wants" / UNIT).unlink(missing_ok=True)
     return complaint
-
-
-def _check_unit(service: Service, environ: Mapping[str, str]) -> None:
-    """Let systemd itself read the unit, where it is there."""
-    analyze = shutil.which("systemd-analyze", path=environ.get("PATH") or os.defpath)
-    if service.program == "systemctl" and analyze is not None:
-        _complete([analyze, "--user", "verify", str(service.file)], environ)
 
 
 def _run(service: Service, arguments: Sequence[str], environ: Mapping[str, str]) -> None:
