@@ -8,6 +8,16 @@ import click
 
 from relay_cli.output import Output
 from relay_cli.problems import Usage
+from relay_core.errors import RelayError
+
+
+class Declined(RelayError):
+    """The user said no."""
+
+    code = "declined"
+
+    def __init__(self) -> None:
+        super().__init__("nothing was changed")
 
 
 def must_ask(output: Output, *, yes: bool, fix: str) -> bool:
@@ -22,3 +32,9 @@ def must_ask(output: Output, *, yes: bool, fix: str) -> bool:
 def ask(question: str, *, default: bool) -> bool:
     """Ask one yes-or-no question on the terminal; Ctrl-C and the end of input end the command."""
     return click.confirm(question, default=default, err=True)
+
+
+def agree(question: str, *, default: bool) -> None:
+    """Ask a question on which everything depends; Declined after a no."""
+    if not ask(question, default=default):
+        raise Declined

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from relay_cli.connection import Here, look_around
-from relay_cli.consent import ask, must_ask
+from relay_cli.consent import agree, ask, must_ask
 from relay_cli.lifecycle import find_running, start_detached
 from relay_cli.logs import DETACHED_LOG
 from relay_cli.options import json_option
@@ -142,8 +142,7 @@ def _talk(
         output.line(f"This changes Codex's settings in {found.codex_home}:")
         for step in steps:
             output.line(f"  - {step.words}")
-        if not ask("Do it?", default=True):
-            raise click.Abort
+        agree("Do it?", default=True)
     trust = wishes.trust_hook or _trust(found, output)
     login = at_login if at_login is not None else _login(around.service, environ, output)
     return plan(found, Wishes(trust_hook=trust, start_at_login=login), around)

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from relay_cli.connection import look_around
-from relay_cli.consent import ask, must_ask
+from relay_cli.consent import agree, must_ask
 from relay_cli.lifecycle import find_running, stop_running
 from relay_cli.options import json_option
 from relay_cli.output import Output
@@ -79,8 +79,7 @@ def command(purge: bool, yes: bool, output: Output) -> None:
         output.line("This will be done:")
         for step in steps:
             output.line(f"  - {step.words}")
-        if not ask("Do it?", default=not purge):
-            raise click.Abort
+        agree("Do it?", default=not purge)
     done = tuple(_do(step, home, output) for step in steps)
     output.show_object(UninstallReport(changed=done, codex_home=str(home)))
     if any(one.complaint for one in done):
