@@ -270,7 +270,8 @@ class Sidecar:
         seat.patch, _ = await seat.hooks.on_register(known, seat.seen.environment)
         agent = await seat.hub.register(request_for(seat, known, seat.patch))
         await seat.failpoint(Failpoint.REGISTERED)
-        seat.agent, seat.epoch = agent, agent.epoch
+        # The hub knows the thread by the name that it had first, be its folder another now.
+        seat.agent, seat.agent_id, seat.epoch = agent, agent.id, agent.epoch
         seat.came_back(agent.away_ms)
         self._attempts.claims.adopt(await seat.hub.claims(seat.fence()))
         seat.last_error = None

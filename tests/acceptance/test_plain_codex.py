@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +33,10 @@ class Desk:
         (agent,) = until("the session is an agent", reachable)
         return agent
 
+    def connection(self) -> str:
+        (session,) = self.relay("status", "--json").worked().json["sessions"]
+        return str(session["connection"])
+
     def send(self, to: str, body: str) -> None:
         sent = self.relay("send", to, body, "--wait", "60", "--json").worked().json
         assert [each["state"] for each in sent["deliveries"]] == ["delivered"], sent
@@ -39,7 +45,7 @@ class Desk:
 @pytest.fixture
 def desk(plain_codex: PlainCodex) -> Iterator[Desk]:
     environ = {"CODEX_HOME": str(plain_codex.codex_home)}
-    relay = Relay(plain_codex.home, environ=environ)
+    relay = Relay(plain_codex.home, in_process=True, environ=environ)
     yield Desk(plain_codex, relay)
     relay.end()
 
@@ -57,3 +63,43 @@ def test_a_plain_session_is_an_agent_before_its_first_prompt_and_gets_its_mail_l
     terminal.until("Understood.")
     assert "my half-typed draft" in terminal.screen
     assert set(desk.codex.model.counts("mark-4711")) == {1}
+
+
+def test_a_plain_session_stays_the_same_agent_through_every_restart(desk: Desk):
+    codex, relay = desk.codex, desk.relay
+    host = relay.up()["pid"]
+    terminal = codex.open()
+    agent = desk.agent()
+    terminal.enter("a first word")
+    terminal.until("Understood.")
+
+    relay_again = [0]
+
+    def said(what: str) -> str:
+        relay_again[0] += 1
+        return f"mail-{relay_again[0]} {what}"
+
+    # Codex is stopped, and killed: nobody is there, and what is sent meanwhile waits.
+    for end in (codex.stop_daemon, codex.kill_daemon):
+        end()
+        until("the session is away", lambda: desk.connection() == "away")
+        text = said(end.__name__)
+        relay("send", agent, text).worked()
+        codex.start_daemon()
+        terminal.until(text)
+
+    # The terminal is closed and opened again; meanwhile the host was killed.
+    thread = codex.quit(terminal).rpartition("codex resume ")[2].split()[0]
+    codex.kill_daemon()
+    os.kill(host, signal.SIGKILL)
+    elsewhere = codex.cwd.parent / "elsewhere"
+    elsewhere.mkdir()
+    relay.up()
+    text = said("resumed")
+    relay("send", agent, text).worked()
+    terminal = codex.open("resume", thread, "-C", str(elsewhere))
+    terminal.until(text)
+
+    assert [each["id"] for each in desk.agents()] == [agent], "one thread, one agent"
+    for word in ("mail-1", "mail-2", "mail-3"):
+        assert max(codex.model.counts(word)) == 1, word

@@ -28,6 +28,19 @@ from relay_core.testing import MemoryAgent
 from relay_hub.callers import USER
 
 
+async def test_a_thread_that_is_opened_in_another_folder_is_the_same_agent(bench: Bench):
+    async with running(bench.host()):
+        agent = await bench.attach()
+    elsewhere = MemoryAgent(SystemClock(), SystemRandom())
+    elsewhere.open_thread(KEY, "/another/folder")
+    message = await bench.send(agent)
+    async with running(bench.host(agent=elsewhere)):
+        await bench.becomes(message, DeliveryState.DELIVERED)
+        (session,) = await bench.sessions()
+
+    assert session.agent_id == agent
+
+
 class Asking:
     """A plugin that asks for the context of the session in these tests."""
 

@@ -50,6 +50,39 @@ async def test_meta_tells_thread_channels_and_approval(hub: Hub):
     assert msgspec.json.decode(agent.meta)["x"] == [1]
 
 
+async def test_the_agent_of_a_thread_keeps_its_id_whatever_folder_it_is_resumed_in(hub: Hub):
+    thread = {"adapter": "codex", "machine": "m", "meta": {"threadId": "T"}}
+    first = await hub.register("codex-one-T", **thread)
+    again = await hub.register("codex-two-T", **thread)
+
+    assert (again.id, again.epoch) == (first.id, 2)
+    assert [agent.id for agent in await hub.service.agents.all(USER)] == [first.id]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"adapter": "codex", "machine": "m", "meta": {"threadId": "U"}},
+        {"adapter": "echo", "machine": "m", "meta": {"threadId": "T"}},
+        {"adapter": "codex", "machine": "n", "meta": {"threadId": "T"}},
+        {"machine": "m", "meta": {"threadId": "T"}},
+        {"adapter": "codex", "machine": "m", "meta": {}},
+    ],
+)
+async def test_another_thread_adapter_or_machine_is_another_agent(hub: Hub, other):
+    await hub.register("a", adapter="codex", machine="m", meta={"threadId": "T"})
+
+    assert (await hub.register("b", **other)).id == "b"
+
+
+async def test_an_agent_s_own_token_registers_no_other_agent(hub: Hub):
+    await hub.register("a", adapter="codex", meta={"threadId": "T"})
+    request = as_body(RegisterRequest, {"id": "b", "adapter": "codex", "meta": {"threadId": "T"}})
+    registered = await hub.service.agents.register(request, agent_caller("b"))
+
+    assert registered.agent.id == "b"
+
+
 async def test_a_mode_is_shown_as_the_session_calls_it_and_a_heartbeat_corrects_it(hub: Hub):
     first = await hub.register("a", meta={"approvalMode": "read-only/on-request"})
     beat = as_body(HeartbeatRequest, {"epoch": 1, "approval": "danger-full-access/never"})

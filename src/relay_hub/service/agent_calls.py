@@ -52,7 +52,13 @@ class AgentCalls:
         checked = agents.check(request, self._limits)
 
         async def work(tx: Transaction, changes: Changes) -> Registered:
-            agent, new = await agents.register(tx, checked, changes, self._presence.is_reachable)
+            agent, new = await agents.register(
+                tx,
+                checked,
+                changes,
+                self._presence.is_reachable,
+                by_user=caller.agent_id is None,
+            )
             return Registered(agent=agent, new=new)
 
         done = await self._change(work, Registered, caller)

@@ -45,13 +45,19 @@ async def register(
     request: RegisterRequest,
     changes: Changes,
     reachable: Callable[[Agent], bool],
+    *,
+    by_user: bool = True,
 ) -> tuple[Agent, bool]:
     """Register an agent, new or again; answers it with its new epoch, and whether it is new.
 
-    Whatever an earlier instance was injecting is uncertain from now on.
+    Whatever an earlier instance was injecting is uncertain from now on. An id that nobody has is a
+    proposal where an adapter brings it: the agent of the same thread keeps the id that it has.
     """
     now = changes.now_ms
     former = await tx.agent(request.id)
+    if former is None and by_user:
+        former = await _of_the_same_thread(tx, request)
+        request = request if former is None else replace(request, id=former.id)
     epoch = await tx.former_epoch(request.id) + 1
     known = checks.known_meta(request.meta)
     set_by_user = await tx.user_set(request.id)
@@ -84,6 +90,20 @@ async def register(
             await apply(tx, delivery, AttemptDoubted(), changes)
     changes.fenced[request.id] = epoch
     return replace(agent, away_ms=away_ms), former is None
+
+
+async def _of_the_same_thread(tx: Transaction, request: RegisterRequest) -> Agent | None:
+    """The agent of the session that an adapter registers, under whichever id."""
+    thread_id = checks.known_meta(request.meta).thread_id
+    if request.adapter is None or thread_id is None:
+        return None
+    of_it = [
+        agent
+        for agent in await tx.agents()
+        if (agent.adapter, agent.machine) == (request.adapter, request.machine)
+        and agent.thread_id == thread_id
+    ]
+    return min(of_it, key=lambda agent: agent.created_at, default=None)
 
 
 def _label(request: RegisterRequest, former: Agent | None, set_by_user: UserSet) -> str | None:

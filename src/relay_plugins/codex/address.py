@@ -148,6 +148,17 @@ def listening_process(port: int) -> Process | None:
     return None
 
 
+def has_client(path: str) -> bool:
+    """Whether somebody is connected to a unix socket; False where the system does not tell."""
+    try:
+        rows = Path("/proc/net/unix").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return False
+    # Num RefCount Protocol Flags Type St Inode Path; 03 is a connection, and those that were
+    # accepted bear their listener's path.
+    return any(row.endswith(f" {path}") and row.split()[5] == "03" for row in rows)
+
+
 def is_alive(process: Process) -> bool:
     """Whether this very process still runs."""
     return _start_ticks(process.pid) == process.started

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,7 +21,8 @@ from relay_core import (
     SettingsError,
     WireError,
 )
-from relay_plugins.codex.address import ADAPTER, Address, appeared_at, is_gone
+from relay_plugins.codex.address import ADAPTER, Address, is_gone
+from relay_plugins.codex.arrival import Arrival, first_of
 from relay_plugins.codex.client import Connection, NotLetIn, open_connection
 from relay_plugins.codex.evidence import NOT_LOADED
 from relay_plugins.codex.history import is_helper, loaded_threads, read_thread
@@ -31,9 +32,6 @@ from relay_plugins.codex.tracked import TrackedThread
 from relay_plugins.codex.wire import Thread, ThreadNamed, ThreadStarted, ThreadStatusChanged
 
 log = logging.getLogger("relay.codex")
-
-SOCKET_POLL_S = 0.2
-"""How often it is looked whether a daemon's socket has appeared; a look costs microseconds."""
 
 FIRST_RETRY_S = 0.05
 LONGEST_RETRY_S = 2.0
@@ -88,7 +86,6 @@ class AppServer:
         self.surveyed = False
         self.progress = asyncio.Event()
         self._token = token
-        self._settle_s = settle_s
         self._clock = clock
         self._jitter = jitter
         self._report = report
@@ -99,7 +96,7 @@ class AppServer:
         self._away_since: dict[str, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._look_now = asyncio.Event()
-        self._come_now = asyncio.Event()
+        self._arrival = Arrival(address, clock, settle_s=settle_s)
         self._idle_surveys = 0
 
     @property
@@ -115,7 +112,7 @@ class AppServer:
         try:
             while not (failures and self.terminals.alone and is_gone(self.address)):
                 try:
-                    await self._wait_for_socket()
+                    await self._arrival.wait(self._not_running)
                     connection = await open_connection(
                         self.address, self._notified, token=self._token()
                     )
@@ -125,10 +122,10 @@ class AppServer:
                     self._tell_progress()
                 else:
                     failures = 0
-                    self._come_now.clear()
+                    self._arrival.done()
                     await self._serve(connection)
                 self._close_the_long_gone()
-                await self._pause(self._backoff_s(failures))
+                await self._arrival.pause(self._backoff_s(failures))
         finally:
             await self._stop()
 
@@ -140,7 +137,7 @@ class AppServer:
 
     def come_now(self) -> None:
         """Connect at once, and survey: whoever is to be the first client has come."""
-        self._come_now.set()
+        self._arrival.hurry()
         self.look_now()
 
     def shut_down(self, why: str) -> None:
@@ -229,7 +226,7 @@ class AppServer:
     async def _until_next_survey(self, connection: Connection) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._repair_s()):
-                await _first_of(connection.lost.wait(), self._look_now.wait())
+                await first_of(connection.lost.wait(), self._look_now.wait())
 
     def _repair_s(self) -> float:
         if any(not lock.held for lock in self._locks.values()):
@@ -379,27 +376,10 @@ class AppServer:
 
     # Inside --------------------------------------------------------------------------------------
 
-    async def _wait_for_socket(self) -> None:
-        """Wait for the daemon's socket to appear, and then for its TUI to be its first client."""
-        path = self.address.path
-        if path is None or not self._settle_s:
-            return
-        while (appeared := appeared_at(path)) is None:
-            self.trouble = "Codex is not running"
-            self._tell_progress()
-            self._close_the_long_gone()
-            self._come_now.clear()  # it was about another Codex
-            await self._clock.sleep(SOCKET_POLL_S)
-        age = self._clock.now_ms() / 1000 - appeared
-        if 0 <= age < self._settle_s:
-            await self._pause(self._settle_s - age)
-
-    async def _pause(self, seconds: float) -> None:
-        """Wait, but no longer than until somebody asks to come at once."""
-        if not self._come_now.is_set():
-            await _first_of(self._clock.sleep(seconds), self._come_now.wait())
-            return
-        await self._clock.sleep(min(seconds, FIRST_RETRY_S))
+    def _not_running(self) -> None:
+        self.trouble = "Codex is not running"
+        self._tell_progress()
+        self._close_the_long_gone()
 
     def _trouble(self, error: RelayError) -> None:
         self.trouble = error.detail.removeprefix(f"{ADAPTER}: ")
@@ -434,12 +414,3 @@ def _read(params: msgspec.Raw, kind: type[T]) -> T | None:
     except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
         log.debug("a notification cannot be read: %s", error)
         return None
-
-
-async def _first_of(*waits: Coroutine[object, object, object]) -> None:
-    tasks: Iterable[asyncio.Task[object]] = [asyncio.create_task(each) for each in waits]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()

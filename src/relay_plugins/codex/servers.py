@@ -26,8 +26,9 @@ from relay_plugins.codex.terminals import Launch
 from relay_plugins.codex.tracked import TrackedThread
 
 SETTLE_S = 2.0
-"""How long a daemon's socket must exist before we come: its terminal UI is to be its first client,
-because the first one's name is what Codex reports as the originator."""
+"""How long a daemon's socket must exist before we come, unless somebody else is connected to it
+already: its terminal UI is to be its first client, because the first one's name is what Codex
+reports as the originator."""
 
 CONNECTED_WITHIN_S = 2.0
 """How long `want` waits for an app-server that does not answer, or for a lock that is not free."""
