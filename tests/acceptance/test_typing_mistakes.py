@@ -52,6 +52,7 @@ def test_each_command_has_help_that_starts_with_its_summary(
     summary = listed.split(f"\n  {command} ", 1)[1].split("\n", 1)[0].strip()
 
     shown = typed(command, "--help", program=program).worked().out
+    assert "\\b" not in shown, "a mark for the layout is shown"
 
     assert summary.rstrip(".") in " ".join(shown.split())
     assert "--json" in shown

@@ -27,7 +27,7 @@ ON_ITS_WAY = "on_its_way"
     Ends with 0 when no recipient has it or may still get it, else with 1. Doing it twice is
     harmless.
 
-    \\b
+    \b
     Examples:
       agent-relay cancel 12
       agent-relay cancel 12 --json

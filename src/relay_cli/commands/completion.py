@@ -36,7 +36,7 @@ class CompletionScript(Struct):
     options, and the agents, labels and tags that the hub knows, of both programs. Where the hub
     does not answer at once, only what needs no hub.
 
-    \\b
+    \b
     Examples:
       echo 'eval "$(agent-relay completion bash)"' >> ~/.bashrc
       echo 'eval "$(agent-relay completion zsh)"' >> ~/.zshrc

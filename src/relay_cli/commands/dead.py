@@ -67,7 +67,7 @@ def agent_option(help_text: str) -> Callable[[F], F]:
     agent crashed twice right after getting it; its sender was told. It is kept for 30 days. Without
     a command below, the newest ones are listed. Every command takes `--json`.
 
-    \\b
+    \b
     Examples:
       agent-relay dead
       agent-relay dead show 31

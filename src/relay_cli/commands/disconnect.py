@@ -18,7 +18,7 @@ from relay_cli.patience import finish
     Takes an invitation back that nobody has answered, too. The session stays connected to the
     relay: only the pair ends. Ends with 1 where the agent is in no pair.
 
-    \\b
+    \b
     Examples:
       agent-relay disconnect
       agent-relay disconnect --as codex-web-a1b2c3d4e5f6 --json

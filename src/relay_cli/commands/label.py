@@ -30,7 +30,7 @@ class LabelReport(Struct):
     Without TEXT the label is shown. What is set here stays until it is set again, whatever the
     session's profile says.
 
-    \\b
+    \b
     Examples:
       agent-relay label "backend fixer"
       agent-relay label --clear

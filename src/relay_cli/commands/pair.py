@@ -57,7 +57,7 @@ class InviteByDefault(click.Group):
     agent with `--as`. Every command takes `--json`. To invite an agent whose name is one of the
     commands, write `pair invite TARGET`.
 
-    \\b
+    \b
     Examples:
       agent-relay pair codex-api-a1b2c3d4e5f6 "Debug the flaky tests" --as codex-web-0123456789ab
       agent-relay pair status

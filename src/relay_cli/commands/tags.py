@@ -38,7 +38,7 @@ class _Meta(Struct):
     are replaced. What is set here stays until it is set again, whatever the session's profile
     says.
 
-    \\b
+    \b
     Examples:
       agent-relay tags backend tests urgent
       agent-relay tags --clear

@@ -37,7 +37,7 @@ MOST_COUNTED = 1_000_000
     With `--json` each line is one object: `event` is `connected`, `disconnected`, `mail` or
     `receipt`; the latter two hold the `message` and its `delivery`.
 
-    \\b
+    \b
     Examples:
       agent-relay tail
       agent-relay tail --agent codex-web-a1b2c3d4e5f6

@@ -36,7 +36,7 @@ class Conversation(Struct):
     MESSAGE is the number of any message in it. The newest ones are shown, oldest first, each with
     where its deliveries stand. Looking changes nothing.
 
-    \\b
+    \b
     Examples:
       agent-relay thread 12
       agent-relay thread 12 --limit 100
