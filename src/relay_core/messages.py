@@ -78,6 +78,16 @@ class PairState(enum.StrEnum):
     ENDED = "ended"
 
 
+class PairEvent(enum.StrEnum):
+    """The `type` of a pair's messages; a message that bears a `pair_id` has one of them."""
+
+    INVITE = "pair.invite"
+    ACCEPTED = "pair.accepted"
+    REJECTED = "pair.rejected"
+    MESSAGE = "pair.message"
+    ENDED = "pair.ended"
+
+
 class Credential(enum.StrEnum):
     """What kind of token a sender showed to the hub; `hub` for what the hub wrote itself."""
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay_core import OPERATOR, AgentId, Credential, DeliveryPlan, Mode, Prompt, Sender
+from relay_core import HUB, OPERATOR, AgentId, Credential, DeliveryPlan, Mode, Prompt, Sender
 from relay_core.fence import fence, parse
 from relay_plugins.prompt import format_context, format_prompt
 from values import NOW_MS, message, session
@@ -119,6 +119,52 @@ def test_an_id_that_is_no_plain_word_is_kept_out_of_the_command():
 
     assert "rm -rf" not in prompt.footer
     assert "agent-relay send FROM TEXT" in prompt.footer
+
+
+def test_an_invitation_shows_how_to_accept_and_how_to_turn_it_down():
+    invitation = message(1, pair_id="pair-1", type="pair.invite")
+    footer = format_prompt([invitation], session(), START).footer
+
+    assert "agent-relay pair accept pair-1 --from codex-demo-1" in footer
+    assert "agent-relay pair reject pair-1 --from codex-demo-1" in footer
+    assert "agent-relay send" not in footer
+
+
+@pytest.mark.parametrize("kind", ["pair.accepted", "pair.message"])
+def test_what_is_said_in_a_pair_is_answered_in_the_pair(kind: str):
+    said = message(1, pair_id="pair-1", type=kind)
+    alone = format_prompt([said], session(approval="open"), START).footer
+    among_others = format_prompt([message(2), said], session(), START).footer
+
+    assert "agent-relay pair send pair-1 TEXT --from codex-demo-1" in alone
+    assert "http://127.0.0.1:4850/api/pairs/pair-1/messages" in alone
+    assert "agent-relay pair send PAIR TEXT" in among_others
+    assert "agent-relay send FROM TEXT" in among_others
+
+
+def test_a_type_alone_makes_no_pair():
+    footer = format_prompt([message(1, type="pair.invite")], session(), START).footer
+
+    assert "agent-relay pair" not in footer
+
+
+@pytest.mark.parametrize("kind", ["pair.rejected", "pair.ended"])
+def test_the_end_of_a_pair_needs_no_answer(kind: str):
+    footer = format_prompt([message(1, pair_id="pair-1", type=kind)], session(), START).footer
+
+    assert "needs no answer" in footer
+    assert "agent-relay" not in footer
+
+
+@pytest.mark.parametrize(
+    ("credential", "is_hubs"), [(Credential.HUB, True), (Credential.AGENT, False)]
+)
+def test_only_the_hub_itself_is_called_the_hub(credential: Credential, is_hubs: bool):  # noqa: FBT001
+    notice = message(1, HUB, sender=Sender(id=HUB, credential=credential))
+    prompt = format_prompt([notice], session(), START)
+
+    assert ("from its hub itself" in prompt.header) is is_hubs
+    assert ("needs no answer" in prompt.footer) is is_hubs
 
 
 WORDS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=40)

@@ -13,6 +13,7 @@ from relay_core.messages import (
     DeliveryState,
     Message,
     MessageId,
+    PairEvent,
     Sender,
     Struct,
 )
@@ -21,12 +22,6 @@ from relay_hub.limits import MINUTE, SECOND
 from relay_hub.service import notices, posting
 from relay_hub.service.changes import Changes, apply_where_allowed
 from relay_hub.store import Transaction
-
-INVITE = "pair.invite"
-ACCEPTED = "pair.accepted"
-REJECTED = "pair.rejected"
-MESSAGE = "pair.message"
-ENDED = "pair.ended"
 
 _NEVER_SEEN = frozenset({DeliveryState.CANCELLED, DeliveryState.EXPIRED, DeliveryState.DEAD})
 
@@ -68,7 +63,7 @@ def invitation(pair: Pair, sender: Sender, changes: Changes) -> Message:
         pair,
         pair.invitee,
         changes,
-        kind=INVITE,
+        kind=PairEvent.INVITE,
         sender=sender,
         body=body,
         subject="Invitation to a pair",
@@ -84,7 +79,7 @@ def said(
         pair,
         to,
         changes,
-        kind=MESSAGE,
+        kind=PairEvent.MESSAGE,
         sender=sender,
         body=request.body,
         subject=request.subject,
@@ -109,30 +104,30 @@ async def tell(tx: Transaction, pair: Pair, to: AgentId, actor: Actor, changes: 
     await posting.post(tx, await in_conversation(tx, message), agent, changes)
 
 
-def _words(pair: Pair, actor: AgentId | None) -> tuple[str, str, str]:
+def _words(pair: Pair, actor: AgentId | None) -> tuple[PairEvent, str, str]:
     match pair.reason:
         case None:
             body = f"{actor} accepted: {pair.id} has begun."
-            return ACCEPTED, "Pair accepted", body
+            return PairEvent.ACCEPTED, "Pair accepted", body
         case End.REJECTED:
-            return REJECTED, "Pair rejected", f"{actor} rejected {pair.id}."
+            return PairEvent.REJECTED, "Pair rejected", f"{actor} rejected {pair.id}."
         case End.WITHDRAWN:
             body = f"{actor} took the invitation {pair.id} back. Nothing needs an answer."
-            return ENDED, "Invitation taken back", body
+            return PairEvent.ENDED, "Invitation taken back", body
         case End.EXPIRED:
             body = f"{pair.invitee} did not answer the invitation {pair.id} in time."
-            return ENDED, "Invitation expired", body
+            return PairEvent.ENDED, "Invitation expired", body
         case End.AGENT_GONE:
             body = f"{actor} is not registered any more, so {pair.id} has ended."
-            return ENDED, "Pair ended", body
+            return PairEvent.ENDED, "Pair ended", body
         case _:
             body = f"{actor} hung up: {pair.id} has ended. Nothing needs an answer."
-            return ENDED, "Pair ended", body
+            return PairEvent.ENDED, "Pair ended", body
 
 
 async def take_back(tx: Transaction, pair: Pair, changes: Changes) -> bool:
     """Take a void invitation out of the mail; answers whether the invitee never saw it."""
-    message = await tx.pair_message(pair.id, INVITE)
+    message = await tx.pair_message(pair.id, PairEvent.INVITE)
     delivery = None if message is None else await tx.delivery_for(message.id, pair.invitee)
     if delivery is None:
         return True
@@ -153,7 +148,7 @@ def _message(
     to: AgentId,
     changes: Changes,
     *,
-    kind: str,
+    kind: PairEvent,
     sender: Sender,
     body: str,
     subject: str | None = None,
