@@ -275,13 +275,28 @@ def test_every_named_statement_is_used_somewhere(name: str):
 
 
 @pytest.mark.parametrize(
-    "name", ["offers", "in_doubt", "expired", "hold_ended", "retry_due", "lapsed", "sent_since"]
+    "name",
+    [
+        "offers",
+        "in_doubt",
+        "expired",
+        "hold_ended",
+        "retry_due",
+        "lapsed",
+        "sent_since",
+        "conversation",
+        "pairs_expired",
+        "pair_of",
+        "pair_message",
+        "forgotten_pairs",
+        "dead_letters",
+    ],
 )
 def test_what_is_asked_often_never_walks_a_whole_table(name: str):
     connection = opening.connect_memory("x")
     sql = queries()[name]
 
-    plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", [None] * sql.count("?")).fetchall()
+    plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", [None] * placeholders(sql)).fetchall()
 
     assert not [row for row in plan if row[3].startswith("SCAN")], plan
     connection.close()

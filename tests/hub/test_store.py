@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from pair_store_conformance import PairStoreConformance
 from relay_hub.store import Store
 from relay_hub.store.inline import InlineExecutor
 from relay_hub.store.sqlite import SqliteStore
 from store_conformance import StoreConformance
 
 
-class TestSqliteOnAFile(StoreConformance):
+class TestSqliteOnAFile(StoreConformance, PairStoreConformance):
     @pytest.fixture
     async def store(self, tmp_path: Path) -> AsyncIterator[Store]:
         with ThreadPoolExecutor(max_workers=1) as writer:
@@ -21,7 +22,7 @@ class TestSqliteOnAFile(StoreConformance):
             await store.close()
 
 
-class TestSqliteInMemory(StoreConformance):
+class TestSqliteInMemory(StoreConformance, PairStoreConformance):
     @pytest.fixture
     async def store(self) -> AsyncIterator[Store]:
         store = SqliteStore.in_memory(executor=InlineExecutor())
