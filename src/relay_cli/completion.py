@@ -30,7 +30,7 @@ from relay_core.errors import RelayError
 from relay_core.messages import OPERATOR
 from relay_core.sessions import Agent
 
-ASK_S = 0.8
+ASK_S = 1.5
 """How long the hub may take to say who is there."""
 
 _HARMLESS = re.compile(r"[\w.:@%+=,/-]+")
