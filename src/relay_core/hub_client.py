@@ -29,7 +29,6 @@ from relay_core.hub_api import (
     Claim,
     ClaimList,
     ClaimRequest,
-    Cursor,
     DeadLetter,
     DeadList,
     DeadView,
@@ -271,10 +270,6 @@ class HubClient:
         """List the last messages for an agent before one, oldest first; `most` is 500 at most."""
         last = _LARGEST_ID if before is None else min(before, _LARGEST_ID)
         return await self._messages_for(agent_id, f"before={last}", most)
-
-    async def latest_message_id(self) -> int:
-        """Say which message is the newest; 0 when there is none."""
-        return (await self._ask("GET", "/api/messages/cursor", None, Cursor)).latest_id
 
     async def _messages_for(self, agent_id: str, where: str, most: int) -> tuple[Message, ...]:
         path = f"/api/messages?for={_part(agent_id)}&{where}&limit={most}"

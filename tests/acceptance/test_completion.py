@@ -52,8 +52,6 @@ def test_a_shell_completes_commands_options_and_names(served: Relay, shell: str)
             ("agent-relay thr", "agent-relay thread"),
             ("agent-relay send bui", "agent-relay send builder-7"),
             ("agent-relay send tag:bri", "agent-relay send tag:brickwork"),
-            ("agent-relay /dis", "agent-relay /disconnect"),
-            ("agent-relay send --subj", "agent-relay send --subject"),
             ("agent-relay-codex att", "agent-relay-codex attach"),
         ):
             terminal.type(typed)
@@ -96,6 +94,8 @@ def test_what_a_shell_could_obey_is_never_offered(served: Relay):
         ("agent-relay label x --as=buil", ["builder-7"]),
         ("agent-relay tags brick", ["brickwork"]),
         ("agent-relay completion f", ["fish"]),
+        ("agent-relay /dis", ["/disconnect"]),
+        ("agent-relay send --subj", ["--subject"]),
         ("agent-relay 'sen", ["send"]),
         ("agent-relay nonsense ", []),
     ],

@@ -275,3 +275,21 @@ def test_any_text_can_be_shown_in_any_encoding(relay: Relay, encoding: str):
 
 def _program(name: str) -> str:
     return os.fspath(Path(sys.executable).parent / name)
+
+
+def test_help_imports_nothing_that_only_the_work_needs():
+    script = (
+        "import io, sys, contextlib\n"
+        "from relay_cli.program import run\n"
+        "from relay_cli.programs import AGENT_RELAY\n"
+        "for name in AGENT_RELAY.places:\n"
+        "    with contextlib.redirect_stdout(io.StringIO()):\n"
+        "        assert run(AGENT_RELAY, [name, '--help']) == 0\n"
+        "    slow = {'httpx', 'websockets', 'rich', 'starlette', 'uvicorn', 'sqlite3'}\n"
+        "    assert not slow & set(sys.modules), (name, slow & set(sys.modules))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60
+    )
+
+    assert done.returncode == 0, done.stderr
