@@ -116,6 +116,7 @@ class CodexUser:
             for path in self.relay.home.rglob("*")
             if not (name := str(path.relative_to(self.relay.home))).startswith(".codex/")
             or "relay" in name
+            or name.startswith(".codex/.hook-trust/")
         }
 
 

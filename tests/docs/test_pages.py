@@ -20,8 +20,10 @@ PAGES = [
         for page in (ROOT / "docs" / folder).glob("*.md")
     ),
 ]
-PLAIN = [page for page in PAGES if WITH_CODEX not in (ROOT / page).read_text()]
+ON_PATH = "needs Codex 0.163 or later"
 CODEX = [page for page in PAGES if WITH_CODEX in (ROOT / page).read_text()]
+INSTALLING = [page for page in PAGES if ON_PATH in (ROOT / page).read_text()]
+PLAIN = [page for page in PAGES if page not in {*CODEX, *INSTALLING}]
 
 
 @pytest.mark.parametrize("page", PLAIN, ids=str)
@@ -38,6 +40,16 @@ async def test_the_examples_of_a_page_work_with_codex(
         thread = await codex.start_thread(workplace.cwd)
         user.environ |= {"APP_SERVER": codex_server.address, "THREAD": thread}
         await _in_thread(user, page)
+
+
+@pytest.mark.codex
+@pytest.mark.parametrize("page", INSTALLING, ids=str)
+def test_the_examples_of_a_page_work_where_codex_is_installed(
+    user: Relay, page: Path, codex_binary: Any
+):
+    user.environ["AGENT_RELAY_CODEX_BIN"] = str(codex_binary.path)
+    user.write_config("[hub]\nport = 0\n")
+    _try(user, page)
 
 
 @pytest.fixture

@@ -11,6 +11,9 @@ from relay_core import SettingsError
 from relay_plugins.codex.manifest import HOOK_KEYS, MARKETPLACE, PLUGIN_ID
 
 FILE = "config.toml"
+RECORDS = ".hook-trust"
+"""Where Codex 0.169 keeps a file for each trusted plugin, named by a hash, holding another."""
+RECORD_BYTES = 200
 
 
 class MarketplaceEntry(msgspec.Struct, frozen=True):
@@ -30,6 +33,7 @@ class HookEntry(msgspec.Struct, frozen=True):
     """`[hooks.state."KEY"]`."""
 
     trusted_hash: str | None = None
+    trusted_content_hash: str | None = None
     enabled: bool = True
 
 
@@ -46,13 +50,15 @@ class _Config(msgspec.Struct, frozen=True):
 class CodexConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Our part of the file; None and empty where it has none.
 
-    `hook_states` counts all entries below `hooks.state`, `hook_keys` are ours.
+    `hook_states` counts all entries below `hooks.state`, `hook_keys` are ours. `trust_records` are
+    files of Codex's own that repeat what ours say: 0.169 writes one for each trusted plugin.
     """
 
     marketplace: MarketplaceEntry | None = None
     plugin: PluginEntry | None = None
     hook_keys: tuple[str, ...] = ()
     hook_states: int = 0
+    trust_records: tuple[Path, ...] = ()
 
 
 def read_codex_config(codex_home: Path) -> CodexConfig:
@@ -71,9 +77,23 @@ def read_codex_config(codex_home: Path) -> CodexConfig:
             str(error), file=path, fix="mend the file, Codex reads it too"
         ) from error
     state = config.hooks.state
+    ours = {key: entry for key, entry in state.items() if key.startswith(HOOK_KEYS)}
     return CodexConfig(
         marketplace=config.marketplaces.get(MARKETPLACE),
         plugin=config.plugins.get(PLUGIN_ID),
-        hook_keys=tuple(key for key in state if key.startswith(HOOK_KEYS)),
+        hook_keys=tuple(ours),
         hook_states=len(state),
+        trust_records=_records(codex_home, {each.trusted_content_hash for each in ours.values()}),
+    )
+
+
+def _records(codex_home: Path, hashes: set[str | None]) -> tuple[Path, ...]:
+    """Find the files that hold one of these hashes and nothing else."""
+    wanted = {each.encode() for each in hashes if each}
+    return tuple(
+        path
+        for path in sorted((codex_home / RECORDS).glob("*"))
+        if path.is_file()
+        and path.stat().st_size <= RECORD_BYTES
+        and path.read_bytes().strip() in wanted
     )

@@ -104,8 +104,9 @@ class Installation(Struct):
     """How everything stands.
 
     `plugin_copy` is the folder that the marketplace leads to. `hook_command` is what Codex runs,
-    or would run; `hook_keys` are our entries below `hooks.state` of its config.toml. `faults` is
-    empty where a new session will be given its context.
+    or would run; `hook_keys` are our entries below `hooks.state` of its config.toml, and
+    `trust_records` the files that Codex made of them. `faults` is empty where a new session will
+    be given its context.
     """
 
     codex_home: Path
@@ -120,6 +121,7 @@ class Installation(Struct):
     hook: HookTrust = HookTrust.UNKNOWN
     hook_keys: tuple[str, ...] = ()
     other_hook_states: bool = False
+    trust_records: tuple[Path, ...] = ()
 
     @property
     def untouched(self) -> bool:
@@ -161,6 +163,7 @@ def look(environ: Mapping[str, str], places: Places, codex_home: Path) -> Instal
         hook_command=hook_command(ours, root),
         hook_keys=config.hook_keys,
         other_hook_states=config.hook_states > len(config.hook_keys),
+        trust_records=config.trust_records,
     )
 
 

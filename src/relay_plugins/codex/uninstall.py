@@ -53,6 +53,16 @@ class ForgetTrust(Step, tag="forget_trust"):
         return "take the trust in the plugin's hook out of Codex's config.toml"
 
 
+class RemoveTrustRecord(Step, tag="remove_trust_record"):
+    """Remove the file in which Codex repeats that trust."""
+
+    path: Path
+
+    @property
+    def words(self) -> str:
+        return f"remove {self.path}, in which Codex keeps that trust as well"
+
+
 class RemoveFolder(Step, tag="remove_folder"):
     """Remove a folder with all that is in it."""
 
@@ -131,6 +141,7 @@ def plan_removal(found: Installation, left: Leftovers, *, purge: bool) -> tuple[
         steps.append(RemoveMarketplace())
     if found.hook_keys:
         steps.append(ForgetTrust(keys=found.hook_keys, others=found.other_hook_states))
+    steps += [RemoveTrustRecord(path=path) for path in found.trust_records]
     cache = cache_folder(found.codex_home)
     if steps or cache.is_dir():
         steps.append(RemoveCache(path=cache))
@@ -186,6 +197,8 @@ def remove(step: Step, environ: Mapping[str, str]) -> str | None:
             _remove_empty(path.parent, kept)
         case RemoveCache(path=path):
             _remove_folder(path)
+        case RemoveTrustRecord(path=path):
+            path.unlink(missing_ok=True)
         case RemoveFile(path=path):
             path.unlink(missing_ok=True)
             _remove_empty(path.parent, kept)
