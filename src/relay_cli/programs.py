@@ -62,6 +62,9 @@ AGENT_RELAY = LazyGroup(
         "plugins": CommandPlace(
             module=f"{COMMANDS}.plugins", summary="List the plugins and what became of them."
         ),
+        "doctor": CommandPlace(
+            module=f"{COMMANDS}.doctor", summary="Find what is wrong, and say what mends it."
+        ),
         "config": CommandPlace(
             module=f"{COMMANDS}.config",
             summary="Show each setting and where its value comes from.",

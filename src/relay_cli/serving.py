@@ -197,7 +197,7 @@ async def _hub(here: Here, environ: Mapping[str, str], port: int | None) -> Asyn
         )
     failpoint = from_environment(environ)
     async with open_hub(
-        store_file=_store_file(here),
+        store_file=store_file(here),
         token_file=here.places.token_file,
         token=token,
         clock=SystemClock(),
@@ -213,7 +213,7 @@ def _unarmed(name: Failpoint) -> bool:  # noqa: ARG001 - the shape of a failpoin
     return False
 
 
-def _store_file(here: Here) -> Path:
+def store_file(here: Here) -> Path:
     named = here.settings.hub.store
     if named is None:
         return here.places.store_file

@@ -112,10 +112,14 @@ def discover(
         report = _admit(manager, each, strict=strict)
         reports.append(report)
     reports.sort(key=lambda report: (report.name, report.distribution))
-    names = {label for each in found for label in _labels(each)}
     asked_for = (*block, *order, *(only or ()))
-    unmatched = tuple(dict.fromkeys(name for name in asked_for if not names & _written(name)))
-    return Plugins(manager, tuple(reports), unmatched)
+    return Plugins(manager, tuple(reports), unmatched(found, asked_for))
+
+
+def unmatched(candidates: Iterable[Candidate], names: Iterable[str]) -> tuple[str, ...]:
+    """List the names that no installed plugin or distribution answers to, without an import."""
+    known = {label for each in candidates for label in _labels(each)}
+    return tuple(dict.fromkeys(name for name in names if not known & _written(name)))
 
 
 def new_manager() -> pluggy.PluginManager:

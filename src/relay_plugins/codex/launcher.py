@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -16,6 +17,11 @@ from relay_core import AdapterError, SettingsError
 ADAPTER = "codex"
 BIN_VARIABLE = "AGENT_RELAY_CODEX_BIN"
 VERSION_TIMEOUT_S = 20.0
+OLDEST_CODEX = (0, 163)
+"""The first release whose sessions can be reached."""
+
+NEWEST_CODEX = (0, 169)
+"""The last release that the tests ran on."""
 FIX = (
     "install Codex so that `codex` is on PATH, or run: pip install 'agent-relay-codex[codex]', "
     f"or set {BIN_VARIABLE}"
@@ -32,6 +38,12 @@ class CodexBinary(msgspec.Struct, frozen=True, kw_only=True):
     path: Path
     version: str
     extra_path: Path | None = None
+
+    @property
+    def release(self) -> tuple[int, int] | None:
+        """The first two numbers of the version; None where it has none."""
+        numbers = re.match(r"([0-9]{1,6})\.([0-9]{1,6})", self.version)
+        return None if numbers is None else (int(numbers[1]), int(numbers[2]))
 
     def path_variable(self, environ: Mapping[str, str]) -> str:
         """Return the PATH to run it with."""

@@ -74,10 +74,10 @@ def prepare(path: Path, store_id: str) -> None:
         )
     if _stat(path) is None:
         _create(path, store_id)
-    _check_file(path)
+    check_file(path)
     try:
         with closing(connect(path)) as connection:
-            _check_contents(path, connection)
+            check_contents(path, connection)
             _migrate(connection)
     except sqlite3.DatabaseError as error:
         raise StoreDamaged(path, f"is damaged: {error}") from error
@@ -128,11 +128,9 @@ def make_folder(folder: Path) -> None:
 
 
 def _create(path: Path, store_id: str) -> None:
-    leftovers = [name for name in _beside(path) if _stat(name) is not None]
-    if leftovers:
-        raise StoreDamaged(path, f"is missing, but {leftovers[0].name} is there")
+    refuse_leftovers(path)
     new = path.with_name(f"{path.name}.new")
-    for leftover in (new, *_beside(new)):
+    for leftover in (new, *beside(new)):
         leftover.unlink(missing_ok=True)
     try:
         os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
@@ -146,7 +144,15 @@ def _create(path: Path, store_id: str) -> None:
         raise StoreError(f"{path} cannot be created: {error}") from error
 
 
-def _beside(path: Path) -> tuple[Path, ...]:
+def refuse_leftovers(path: Path) -> None:
+    """Refuse to begin anew where a log is left of a database that is gone."""
+    leftovers = [name for name in beside(path) if _stat(name) is not None]
+    if leftovers:
+        raise StoreDamaged(path, f"is missing, but {leftovers[0].name} is there")
+
+
+def beside(path: Path) -> tuple[Path, ...]:
+    """What SQLite may keep beside a database, and needs to read it."""
     return tuple(path.with_name(path.name + suffix) for suffix in ("-wal", "-journal"))
 
 
@@ -158,7 +164,8 @@ def _sync_folder(folder: Path) -> None:
         os.close(opened)
 
 
-def _check_file(path: Path) -> None:
+def check_file(path: Path, *, mend: bool = True) -> None:
+    """Refuse a file that is not ours or no database of a hub; `mend` takes others' rights away."""
     found = path.lstat()
     if not stat.S_ISREG(found.st_mode):
         raise StoreUnsafe(path, "is not a regular file")
@@ -170,7 +177,7 @@ def _check_file(path: Path) -> None:
         raise StoreUnsafe(path, f"cannot be opened: {error.strerror}") from error
     try:
         header = os.read(opened, _HEADER_BYTES)
-        if found.st_mode & 0o077:
+        if mend and found.st_mode & 0o077:
             os.fchmod(opened, 0o600)
     finally:
         os.close(opened)
@@ -183,7 +190,8 @@ def _check_file(path: Path) -> None:
         raise StoreDamaged(path, "is not a database of this hub")
 
 
-def _check_contents(path: Path, connection: sqlite3.Connection) -> None:
+def check_contents(path: Path, connection: sqlite3.Connection) -> None:
+    """Refuse a database of a newer release, and one that is damaged."""
     version = _version(connection)
     if version > len(migrations()):
         raise StoreTooNew(path, version, len(migrations()))
