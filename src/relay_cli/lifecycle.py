@@ -52,7 +52,7 @@ async def stop_running(output: Output, *, handover: bool = False) -> int:
     """
     running = await ask_host("stop", _Stop(handover=handover), Running, timeout_s=PING_S)
     began = time.monotonic()
-    while _lives(running.pid):
+    while lives(running.pid):
         waited = time.monotonic() - began
         if waited > STOP_LIMIT_S:
             detail = f"the host (pid {running.pid}) has not ended after {STOP_LIMIT_S:g} s"
@@ -133,7 +133,8 @@ def _ended(log: Path, began_at: int, status: int) -> EndedAtOnce:
     return EndedAtOnce(detail, status)
 
 
-def _lives(pid: int) -> bool:
+def lives(pid: int) -> bool:
+    """Tell whether a process runs; one that has ended and was not waited for does not."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

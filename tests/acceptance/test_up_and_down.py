@@ -8,12 +8,11 @@ import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from importlib import metadata
 from pathlib import Path
 
 import pytest
 
-from user_commands import Relay
+from user_commands import Relay, as_version
 
 REPORT_KEYS = {"url", "pid", "version", "controlSocket", "already", "embedded", "log"}
 
@@ -187,7 +186,7 @@ def test_another_version_hands_over(relay: Relay):
 
 def test_a_real_host_of_another_version_hands_over_everything(relay: Relay, short_path: Path):
     relay.write_config('[plugin."relay.echo"]\nagents = ["echo"]\n')
-    older = {"PYTHONPATH": str(_as_version("0.0.9", short_path / "older"))}
+    older = {"PYTHONPATH": str(as_version("0.0.9", short_path / "older"))}
     report = relay.up(environ=older)
     assert report["version"] == "0.0.9"
     sent = relay("send", "echo", "before", "--wait", "30", "--json").worked().json
@@ -357,18 +356,6 @@ async def main():
 
 asyncio.run(main())
 """
-
-
-def _as_version(version: str, folder: Path) -> Path:
-    """Describe the installed distribution as one of another version, for who looks here first."""
-    installed = metadata.distribution("agent-relay-codex")
-    described = folder / f"agent_relay_codex-{version}.dist-info"
-    described.mkdir(parents=True)
-    lines = (installed.read_text("METADATA") or "").splitlines()
-    told = [f"Version: {version}" if line.startswith("Version:") else line for line in lines]
-    (described / "METADATA").write_text("\n".join(told))
-    (described / "entry_points.txt").write_text(installed.read_text("entry_points.txt") or "")
-    return folder
 
 
 def _control_socket(relay: Relay) -> Path:

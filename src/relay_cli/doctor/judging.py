@@ -184,8 +184,9 @@ def judge_store(facts: StoreFacts | None) -> Iterator[Finding]:
         case "store_too_new":
             advice = "that sets it aside, with all mail; installing the newer release is better"
             yield found("store-too-new", trouble.detail, command=command, advice=advice)
-        case "store_unsafe" | "store_error":
-            yield found("store-unsafe", trouble.detail, advice=trouble.fix)
+        case "store_unsafe":
+            advice = "that sets it aside; see first what it is"
+            yield found("store-unsafe", trouble.detail, command=command, advice=advice)
         case _:
             return  # a wrong path is config.toml's
 

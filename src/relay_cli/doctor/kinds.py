@@ -140,7 +140,7 @@ KINDS: tuple[Kind, ...] = (
         "store-unsafe",
         WRONG,
         "The hub's database is no plain file, or belongs to somebody else.",
-        "Look at it, and give it back to the user who runs the hub.",
+        "See what it is, and set it aside.",
     ),
     # --- plugins of ours ---
     _kind(

@@ -31,6 +31,7 @@ from relay_cli.doctor.facts import (
     VariableFacts,
 )
 from relay_cli.doctor.probing import hub_state, probe_host
+from relay_cli.lifecycle import lives
 from relay_cli.serving import SHORTEST_TOKEN, store_file
 from relay_cli.variables import VARIABLES
 from relay_core.discovery import discover, installed, unmatched
@@ -243,10 +244,9 @@ def _in_use(file: Path) -> bool:
     """Tell whether the process lives that last held the database; asking the lock would take it."""
     try:
         holder = file.with_name(f"{file.name}.lock").read_text(encoding="ascii").strip()
-        os.kill(int(holder), 0)
-    except (OSError, ValueError):  # nobody held it, or whoever did is gone
+        return lives(int(holder))
+    except (OSError, ValueError):  # nobody ever held it
         return False
-    return int(holder) != os.getpid()
 
 
 # --- plugins and Codex -----------------------------------------------------------------------

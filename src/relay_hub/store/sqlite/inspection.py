@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -21,7 +22,7 @@ from relay_hub.store.sqlite.opening import (
 def files_of(path: Path) -> tuple[Path, ...]:
     """The database and what SQLite and the hub keep beside it, as far as it is there."""
     shared = path.with_name(f"{path.name}-shm")
-    return tuple(each for each in (path, *beside(path), shared) if each.exists())
+    return tuple(each for each in (path, *beside(path), shared) if os.path.lexists(each))
 
 
 def inspect(path: Path) -> None:
