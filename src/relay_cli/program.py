@@ -37,10 +37,14 @@ _SECRET_OPTIONS = ("--token", "--password", "--secret")
 
 
 class CommandPlace(Struct):
-    """Where a command is: a module with a click command named `command`, and its line of help."""
+    """Where a command is: a module with a click command named `command`, and its line of help.
+
+    One that only `looks` leaves even a dead launcher as it is.
+    """
 
     module: str
     summary: str
+    looks: bool = False
 
 
 class LazyGroup(click.Group):
@@ -142,7 +146,8 @@ def _run(group: click.Group, program: str, arguments: Sequence[str]) -> int | Pr
     try:
         _refuse_what_is_not_text(arguments)
         with group.make_context(program, list(arguments)) as context:
-            mend(os.environ)
+            if not _only_looks(group, arguments):
+                mend(os.environ)
             group.invoke(context)
             sys.stdout.flush()
     except click.exceptions.Exit as ending:
@@ -177,6 +182,11 @@ def _complete(group: click.Group, question: str) -> int:
         sys.stdout.write(f"{told}\n")
     sys.stdout.flush()
     return ExitCode.DONE
+
+
+def _only_looks(group: click.Group, arguments: Sequence[str]) -> bool:
+    place = group.places.get(arguments[0]) if isinstance(group, LazyGroup) and arguments else None
+    return place is not None and place.looks
 
 
 def _version_option() -> click.Option:

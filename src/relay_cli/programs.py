@@ -63,11 +63,14 @@ AGENT_RELAY = LazyGroup(
             module=f"{COMMANDS}.plugins", summary="List the plugins and what became of them."
         ),
         "doctor": CommandPlace(
-            module=f"{COMMANDS}.doctor", summary="Find what is wrong, and say what mends it."
+            module=f"{COMMANDS}.doctor",
+            summary="Find what is wrong, and say what mends it.",
+            looks=True,
         ),
         "config": CommandPlace(
             module=f"{COMMANDS}.config",
             summary="Show each setting and where its value comes from.",
+            looks=True,
         ),
         "token": CommandPlace(
             module=f"{COMMANDS}.token", summary="Show where the token is; make one for an agent."

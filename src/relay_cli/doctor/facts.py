@@ -10,6 +10,7 @@ from pathlib import Path
 from relay_core.discovery import PluginReport
 from relay_core.messages import Struct
 from relay_core.sessions import Agent
+from relay_plugins.codex.installed import Fault
 
 
 class Trouble(Struct):
@@ -73,6 +74,18 @@ class CodexFacts(Struct):
     release: tuple[int, int] | None = None
     trouble: Trouble | None = None
     named: bool = False
+
+
+class InstallationFacts(Struct):
+    """The plugin in Codex: the faults of `relay_plugins.codex.installed`, the gravest first."""
+
+    faults: tuple[Fault, ...] = ()
+    absent: bool = False
+    launcher: Path | None = None
+    leads_to: Path | None = None
+    folder: Path | None = None
+    hook_command: str = ""
+    trouble: Trouble | None = None
 
 
 class HostState(enum.StrEnum):
@@ -152,6 +165,7 @@ class Facts(Struct):
     store: StoreFacts | None = None
     plugins: PluginFacts | None = None
     codex: CodexFacts | None = None
+    installation: InstallationFacts | None = None
     hub: HubFacts | None = None
     mail: MailFacts | None = None
     failed: tuple[tuple[str, str], ...] = ()

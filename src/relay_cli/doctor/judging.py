@@ -6,12 +6,9 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
-from pathlib import Path
 
 from relay_cli.doctor.facts import (
-    CodexFacts,
     Facts,
     FolderState,
     HostFacts,
@@ -23,16 +20,16 @@ from relay_cli.doctor.facts import (
     ProfileFacts,
     StoreFacts,
     TokenFacts,
-    Trouble,
     VariableFacts,
 )
+from relay_cli.doctor.judging_codex import judge_codex, judge_installation
 from relay_cli.doctor.kinds import KINDS, Finding, found
+from relay_cli.doctor.wording import broken, typed
 from relay_cli.variables import VARIABLES
 from relay_core.discovery import PluginState
 from relay_core.errors import NO_SOCKETS_FIX
 from relay_core.sessions import Agent
 from relay_core.variables import Reach
-from relay_plugins.codex.launcher import BIN_VARIABLE, FIX, NEWEST_CODEX, OLDEST_CODEX
 
 UP = "agent-relay up --detach"
 RESTART = f"agent-relay down && {UP}"
@@ -51,7 +48,7 @@ PREVENTS_HOST = frozenset(
 )
 
 
-MACHINE = frozenset(each.name for each in VARIABLES if each.reach is Reach.MACHINE) - {BIN_VARIABLE}
+MACHINE = frozenset(each.name for each in VARIABLES if each.reach is Reach.MACHINE)
 
 
 def judge(facts: Facts) -> tuple[Finding, ...]:
@@ -65,6 +62,7 @@ def judge(facts: Facts) -> tuple[Finding, ...]:
         *judge_store(facts.store),
         *judge_plugins(facts.plugins),
         *judge_codex(facts.codex),
+        *judge_installation(facts.installation),
         *judge_hub(facts.hub, facts.host, facts.token),
         *judge_mail(facts.mail),
         *(found("check-failed", f"{name}: {detail}") for name, detail in facts.failed),
@@ -82,11 +80,8 @@ def judge(facts: Facts) -> tuple[Finding, ...]:
 def judge_variables(facts: VariableFacts) -> Iterator[Finding]:
     """Wrong values, names that nothing reads, and variables of sessions."""
     for name, trouble in facts.wrong:
-        # What the program is, the check of Codex says.
-        if name != BIN_VARIABLE:
-            yield found(
-                "variable-wrong", trouble.detail, command=f"unset {name}", advice=trouble.fix
-            )
+        command = f"unset {name}"
+        yield found("variable-wrong", trouble.detail, command=command, advice=trouble.fix)
     for name, near in facts.unknown:
         advice = f"did you mean {near}?" if near else None
         detail = f"{name} is set, and nothing reads it"
@@ -107,7 +102,7 @@ def judge_config(facts: Facts) -> Iterator[Finding]:
     store = facts.store.trouble if facts.store is not None else None
     for trouble in (facts.config, store):
         if trouble is not None and trouble.code == "settings_error" and trouble.file is not None:
-            yield _broken("config-broken", trouble)
+            yield broken("config-broken", trouble)
     if facts.config is not None and facts.config.file is None and not facts.variables.wrong:
         yield found("variable-wrong", facts.config.detail, command=f"unset {URL}")
 
@@ -117,22 +112,11 @@ def judge_profiles(facts: ProfileFacts | None) -> Iterator[Finding]:
     if facts is None:
         return
     if facts.trouble is not None and facts.trouble.file is not None:
-        yield _broken("profiles-broken", facts.trouble)
+        yield broken("profiles-broken", facts.trouble)
     if facts.unknown is not None:
         trouble = facts.unknown
         command = "unset AGENT_RELAY_PROFILE"
         yield found("profile-unknown", trouble.detail, command=command, advice=trouble.fix)
-
-
-def _broken(code: str, trouble: Trouble) -> Finding:
-    """A file of the user's that must be corrected: by a command where its mode is at fault."""
-    if trouble.unreadable:
-        return found(code, trouble.detail, command=_typed("chmod", "600", trouble.file))
-    if trouble.fix is not None and trouble.fix.startswith("chmod "):
-        return found(code, trouble.detail, command=_typed("chmod", "go-w", trouble.file))
-    line = f"line {trouble.line} of {trouble.file}" if trouble.line else str(trouble.file)
-    advice = f"correct {line}" + (f": {trouble.fix}" if trouble.fix else "")
-    return found(code, trouble.detail, advice=advice)
 
 
 # --- files of ours ---------------------------------------------------------------------------
@@ -146,10 +130,10 @@ def judge_token(facts: TokenFacts) -> Iterator[Finding]:
         yield found(
             "token-exposed",
             f"others can read {facts.file}",
-            command=_typed("chmod", "600", facts.file),
+            command=typed("chmod", "600", facts.file),
         )
     if facts.trouble is not None:
-        command = f"agent-relay down && {_typed('rm', facts.file)} && {UP}"
+        command = f"agent-relay down && {typed('rm', facts.file)} && {UP}"
         yield found("token-unusable", facts.trouble.detail, command=command)
 
 
@@ -161,13 +145,13 @@ def judge_folder(facts: HostFacts) -> Iterator[Finding]:
             return
         case FolderState.OPEN:
             detail = f"others may enter {folder}"
-            yield found("socket-folder-unsafe", detail, command=_typed("chmod", "700", folder))
+            yield found("socket-folder-unsafe", detail, command=typed("chmod", "700", folder))
         case FolderState.NO_FOLDER:
             detail = f"{folder} is no folder"
-            yield found("socket-folder-unsafe", detail, command=_typed("rm", folder), safe=False)
+            yield found("socket-folder-unsafe", detail, command=typed("rm", folder), safe=False)
         case FolderState.FOREIGN:
             detail = f"{folder} belongs to somebody else"
-            advice = f"have it removed: as root, {_typed('rm', '-r', folder)}"
+            advice = f"have it removed: as root, {typed('rm', '-r', folder)}"
             yield found("socket-folder-unsafe", detail, advice=advice, safe=False)
 
 
@@ -176,7 +160,7 @@ def judge_store(facts: StoreFacts | None) -> Iterator[Finding]:
     if facts is None or facts.trouble is None:
         return
     trouble, aside = facts.trouble, f"{facts.file}.set-aside"
-    command = f"{_typed('mkdir', aside)} && {_typed('mv', *facts.files, aside)}"
+    command = f"{typed('mkdir', aside)} && {typed('mv', *facts.files, aside)}"
     match trouble.code:
         case "store_damaged":
             advice = "that sets it aside, with all mail; a backup, where you have one, is better"
@@ -191,7 +175,7 @@ def judge_store(facts: StoreFacts | None) -> Iterator[Finding]:
             return  # a wrong path is config.toml's
 
 
-# --- plugins and Codex -----------------------------------------------------------------------
+# --- plugins -------------------------------------------------------------------------------
 
 
 def judge_plugins(facts: PluginFacts | None) -> Iterator[Finding]:
@@ -218,34 +202,6 @@ def judge_plugins(facts: PluginFacts | None) -> Iterator[Finding]:
         )
 
 
-def judge_codex(facts: CodexFacts | None) -> Iterator[Finding]:
-    """Codex: there, running, and of a release that can be reached."""
-    if facts is None:
-        return
-    oldest, newest = (".".join(map(str, each)) for each in (OLDEST_CODEX, NEWEST_CODEX))
-    if facts.trouble is not None:
-        yield _no_codex(facts.trouble, named=facts.named)
-    elif facts.release is None:
-        detail = f"{facts.path} calls its version {facts.version!r}, which is no version"
-        yield found("codex-broken", detail, advice=FIX)
-    elif facts.release < OLDEST_CODEX:
-        detail = f"{facts.path} is Codex {facts.version}; sessions can be reached from {oldest} on"
-        yield found("codex-too-old", detail, advice=f"update Codex to {oldest} or newer")
-    elif facts.release > NEWEST_CODEX:
-        detail = f"Codex {facts.version} is newer than {newest}, the last that was tested"
-        yield found("codex-untested", detail, advice="agent-relay demo shows whether it works")
-
-
-def _no_codex(trouble: Trouble, *, named: bool) -> Finding:
-    if trouble.code == "settings_error":
-        return found("codex-bin-wrong", trouble.detail, command=f"unset {BIN_VARIABLE}")
-    detail = trouble.detail.removeprefix("codex: ")
-    if "there is no Codex" in detail:
-        return found("codex-missing", detail, advice=trouble.fix)
-    command = f"unset {BIN_VARIABLE}" if named else None
-    return found("codex-broken", detail, command=command, advice=trouble.fix)
-
-
 # --- host and hub ----------------------------------------------------------------------------
 
 
@@ -265,7 +221,7 @@ def judge_host(facts: HostFacts, *, prevented: bool) -> Iterator[Finding]:
         case HostState.MISSING | HostState.STALE:
             if facts.state is HostState.STALE:
                 detail = f"{facts.socket} is left of a host that is gone"
-                yield found("socket-stale", detail, command=_typed("rm", facts.socket))
+                yield found("socket-stale", detail, command=typed("rm", facts.socket))
             if not prevented:
                 yield found("host-missing", "no host runs", command=UP)
 
@@ -359,7 +315,7 @@ def judge_mail(facts: MailFacts | None) -> Iterator[Finding]:
         yield found(
             "session-away",
             f"mail waits for {_listed(away)}, which no host serves",
-            command=None if resumed is None else _typed("codex", "resume", resumed.thread_id),
+            command=None if resumed is None else typed("codex", "resume", resumed.thread_id),
             advice="it is kept, and delivered when the session is open again",
         )
     if facts.dead:
@@ -373,7 +329,3 @@ def _listed(agents: list[Agent]) -> str:
     shown = [f"{agent.id} ({agent.queued})" for agent in agents[:NAMES_SHOWN]]
     rest = len(agents) - len(shown)
     return ", ".join(shown) + (f" and {rest} more" if rest else "")
-
-
-def _typed(*words: str | Path | None) -> str:
-    return shlex.join(str(word) for word in words)

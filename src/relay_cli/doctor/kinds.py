@@ -198,6 +198,85 @@ KINDS: tuple[Kind, ...] = (
         "This Codex is newer than what this release was tested with.",
         "Nothing, as long as `agent-relay demo` proves that a message arrives.",
     ),
+    # --- the plugin in Codex ---
+    _kind(
+        "codex-config-broken",
+        WRONG,
+        "Codex's own config.toml cannot be read, by Codex neither.",
+        "Correct the line that is named.",
+    ),
+    _kind(
+        "plugin-not-installed",
+        NOTE,
+        "The relay's plugin is not installed into Codex: sessions are found without it, but are "
+        "not told what they can do.",
+        "Install it; it shows what it will change, and asks.",
+    ),
+    _kind(
+        "marketplace-vanished",
+        WRONG,
+        "The folder that Codex has the plugin from is gone, so that `codex plugin list` fails.",
+        "Install again, which puts it back.",
+    ),
+    _kind(
+        "plugin-incomplete",
+        WRONG,
+        "Parts of the installation into Codex are missing, changed or of another release.",
+        "Install again, which mends what is missing.",
+    ),
+    _kind(
+        "plugin-disabled",
+        NOTE,
+        "The plugin is switched off in Codex.",
+        "Install again, which switches it on.",
+    ),
+    _kind(
+        "launcher-missing",
+        WRONG,
+        "The launcher is missing, which the plugin runs.",
+        "Install again, or let `--fix` write it.",
+        mended="writes it",
+    ),
+    _kind(
+        "launcher-damaged",
+        WRONG,
+        "The launcher is none of ours, was changed, cannot be run, or is open to others.",
+        "Install again, or let `--fix` write it.",
+        mended="writes it anew",
+    ),
+    _kind(
+        "launcher-dead",
+        WRONG,
+        "The launcher leads to an environment that is gone.",
+        "Install again from here, or let `--fix` write it; any other command does so, too.",
+        mended="lets it lead here",
+    ),
+    _kind(
+        "launcher-elsewhere",
+        NOTE,
+        "The launcher leads to another environment than the one of this command.",
+        "Install from here, or use the commands from there.",
+    ),
+    _kind(
+        "hooks-untrusted",
+        WRONG,
+        "Codex does not run the plugin's hook, because you have not trusted it.",
+        "Answer `Hooks need review` in Codex, or trust it by the command; it is never trusted "
+        "without your word.",
+    ),
+    _kind(
+        "hooks-modified",
+        WRONG,
+        "The plugin's files have changed since you trusted its hook, so that Codex does not run "
+        "it.",
+        "See that you know of the change, then trust it again.",
+    ),
+    _kind(
+        "hooks-disabled",
+        NOTE,
+        "The plugin's hook is switched off in Codex.",
+        "Switch it on: `/hooks` in Codex.",
+    ),
     # --- host and hub ---
     _kind(
         "sockets-forbidden",

@@ -6,7 +6,6 @@ import asyncio
 import difflib
 import os
 import stat
-import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -15,7 +14,6 @@ import msgspec
 
 from relay_cli.connection import Here, ask_host, find_hub
 from relay_cli.doctor.facts import (
-    CodexFacts,
     Facts,
     FolderState,
     HostFacts,
@@ -30,12 +28,14 @@ from relay_cli.doctor.facts import (
     Trouble,
     VariableFacts,
 )
+from relay_cli.doctor.looking_at_codex import look_at_codex
 from relay_cli.doctor.probing import hub_state, probe_host
+from relay_cli.doctor.troubles import trouble
 from relay_cli.lifecycle import lives
 from relay_cli.serving import SHORTEST_TOKEN, store_file
 from relay_cli.variables import VARIABLES
 from relay_core.discovery import discover, installed, unmatched
-from relay_core.errors import AdapterError, HubRefused, PluginConflict, RelayError, SettingsError
+from relay_core.errors import HubRefused, PluginConflict, SettingsError
 from relay_core.host_api import PluginList
 from relay_core.hub_client import INBOX_PAGE, HubClient
 from relay_core.places import Places, find_places
@@ -44,7 +44,6 @@ from relay_core.variables import Reach
 from relay_hub.store.errors import StoreError
 from relay_hub.store.sqlite.inspection import files_of, inspect
 from relay_hub.tokens import read_token
-from relay_plugins.codex.launcher import BIN_VARIABLE, find_codex
 from relay_plugins.codex.variables import THREAD_ID
 from relay_plugins.profiles import check_profiles, profile_for, profiles_path
 from relay_plugins.profiles.variables import PROFILE
@@ -81,9 +80,10 @@ async def look(environ: Mapping[str, str]) -> Facts:
         profiles = begin("profiles", _in_thread(lambda: look_at_profiles(usable)))
         store = begin("store", _in_thread(lambda: look_at_store(here, host)))
         plugins = begin("plugins", lambda: look_at_plugins(here, host))
-        codex = begin("Codex", _in_thread(lambda: look_at_codex(usable)))
+        codex = begin("Codex", lambda: look_at_codex(usable, places))
         hub = begin("hub", lambda: _hub_and_mail(here, host))
     seen, mail = hub.result() or (None, None)
+    program, installation = codex.result() or (None, None)
     return Facts(
         variables=variables,
         token=token,
@@ -92,7 +92,8 @@ async def look(environ: Mapping[str, str]) -> Facts:
         profiles=profiles.result(),
         store=store.result(),
         plugins=plugins.result(),
-        codex=codex.result(),
+        codex=program,
+        installation=installation,
         hub=seen,
         mail=mail,
         failed=tuple(failed),
@@ -249,7 +250,7 @@ def _in_use(file: Path) -> bool:
         return False
 
 
-# --- plugins and Codex -----------------------------------------------------------------------
+# --- plugins -----------------------------------------------------------------------
 
 
 async def look_at_plugins(here: Here, host: HostFacts) -> PluginFacts:
@@ -269,19 +270,6 @@ async def look_at_plugins(here: Here, host: HostFacts) -> PluginFacts:
     except PluginConflict as error:
         return PluginFacts(unmatched=strangers, conflict=trouble(error))
     return PluginFacts(reports=loaded.reports, unmatched=strangers)
-
-
-def look_at_codex(environ: Mapping[str, str]) -> CodexFacts:
-    """Find Codex and ask for its version, in a home of its own: it writes there even for that."""
-    named = bool(environ.get(BIN_VARIABLE))
-    with tempfile.TemporaryDirectory(prefix="agent-relay-") as home:
-        codex_home = Path(home) / "codex"
-        codex_home.mkdir()
-        try:
-            codex = find_codex({**environ, "HOME": home, "CODEX_HOME": str(codex_home)})
-        except (AdapterError, SettingsError) as error:
-            return CodexFacts(trouble=trouble(error), named=named)
-    return CodexFacts(path=codex.path, version=codex.version, release=codex.release, named=named)
 
 
 # --- the hub and its mail --------------------------------------------------------------------
@@ -335,25 +323,3 @@ async def _mail(url: str, token: str) -> MailFacts:
                 raise
             dead = 0
     return MailFacts(agents=agents, dead=dead, dead_at_least=dead == INBOX_PAGE)
-
-
-def trouble(error: RelayError) -> Trouble:
-    """Take from an error what can be judged."""
-    file = error.file if isinstance(error, SettingsError) else None
-    return Trouble(
-        code=error.code,
-        detail=error.detail,
-        fix=error.fix,
-        file=file,
-        line=error.line if isinstance(error, SettingsError) else None,
-        unreadable=file is not None and _not_readable(file),
-    )
-
-
-def _not_readable(file: Path) -> bool:
-    """Tell whether it is this user's own file, which its own mode keeps from being read."""
-    try:
-        found = file.stat()
-    except OSError:
-        return False
-    return found.st_uid == os.getuid() and not found.st_mode & stat.S_IRUSR

@@ -10,12 +10,21 @@ from pathlib import Path
 from relay_cli.doctor.facts import Facts, FolderState, HostState
 from relay_cli.doctor.kinds import Finding
 from relay_cli.doctor.looking import look_at_folder
+from relay_cli.hook_launcher import claim
+from relay_cli.hook_launcher import mend as mend_dead_launcher
 from relay_cli.lifecycle import start_detached
 from relay_cli.logs import DETACHED_LOG
 from relay_cli.output import Output
+from relay_cli.problems import Failed
 from relay_core.errors import RelayError
 from relay_core.messages import Struct
 from relay_core.places import find_places
+from relay_plugins.codex.hook_launcher import (
+    LauncherState,
+    launcher_file,
+    look_at_launcher,
+    this_target,
+)
 
 
 class Mended(Struct):
@@ -33,7 +42,7 @@ async def mend(findings: tuple[Finding, ...], facts: Facts, output: Output) -> t
         if not one.safe:
             continue
         try:
-            done.append(Mended(code=one.code, done=await _MENDERS[one.code](facts, output)))
+            done.append(Mended(code=one.code, done=await MENDERS[one.code](facts, output)))
         except (OSError, RelayError) as error:
             done.append(Mended(code=one.code, failed=str(error)))
     return tuple(done)
@@ -79,9 +88,26 @@ async def _start_host(facts: Facts, output: Output) -> str:
     return f"started the host (pid {running.pid}), serving on {running.hub_url}"
 
 
-_MENDERS: dict[str, Callable[[Facts, Output], Awaitable[str]]] = {
+async def _write_launcher(facts: Facts, output: Output) -> str:
+    """Let it lead here; one of another AGENT_RELAY_HOME, or of a throwaway environment, stays."""
+    del facts, output
+    mend_dead_launcher(os.environ)
+    places = find_places(os.environ, os.getuid())
+    claim(os.environ, places)
+    path = launcher_file(os.environ)
+    found = look_at_launcher(path, this_target(os.environ, places))
+    if found.state is not LauncherState.CURRENT:
+        raise Failed(f"{path} is {found.state}", fix="agent-relay-codex install")
+    return f"wrote {path}"
+
+
+MENDERS: dict[str, Callable[[Facts, Output], Awaitable[str]]] = {
     "socket-folder-unsafe": _close_folder,
     "socket-stale": _remove_socket,
     "token-exposed": _close_token,
+    "launcher-missing": _write_launcher,
+    "launcher-damaged": _write_launcher,
+    "launcher-dead": _write_launcher,
     "host-missing": _start_host,
 }
+"""What mends each kind of finding that can be mended."""

@@ -21,7 +21,7 @@ from relay_plugins.codex.hook_launcher import (
     this_target,
 )
 from relay_plugins.codex.hook_trust import ListedHook, open_settings
-from relay_plugins.codex.launcher import CodexBinary
+from relay_plugins.codex.launcher import OLDEST_CODEX, CodexBinary
 from relay_plugins.codex.manifest import (
     Files,
     cache_folder,
@@ -35,8 +35,6 @@ from relay_plugins.codex.manifest import (
 )
 
 COPY_NAME = "codex-plugin"
-OLDEST_CODEX = (0, 163)
-"""Older ones know neither this form of plugins nor of hook trust."""
 
 
 class Copy(enum.StrEnum):
@@ -207,7 +205,10 @@ def is_installed(environ: Mapping[str, str]) -> bool:
 
 
 def too_old(version: str) -> bool:
-    """Tell whether a Codex is older than what the plugin needs; False where it cannot be told."""
+    """Tell whether a Codex is older than what the plugin needs; False where it cannot be told.
+
+    Older ones know neither this form of plugins nor of hook trust.
+    """
     numbers = version.split("-", maxsplit=1)[0].split(".")
     if len(numbers) < len(OLDEST_CODEX) or not all(each.isdecimal() for each in numbers[:2]):
         return False

@@ -61,7 +61,7 @@ CODEX_BIN = Variable(
     meaning="The Codex program.",
     default="`codex` on PATH, else the one of the extra `codex`",
     reach=Reach.MACHINE,
-    read=_file,
+    read=_path,
 )
 CODEX_HOME = Variable(
     name="CODEX_HOME",
