@@ -1,5 +1,7 @@
 """Each fault is found, and what the doctor prints for it mends it: variables, files, host, hub."""
 
+import asyncio
+import errno
 import os
 import shlex
 import signal
@@ -15,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from patient import Patient, codes, free_port
+from relay_cli.doctor import looking
 from relay_core.places import find_places
 from user_commands import Relay, as_version, until
 
@@ -257,6 +260,36 @@ def test_a_host_of_another_version_hands_over(patient: Patient, short_path: Path
     finding = patient.heals("host-other-version")
 
     assert "0.0.9" in finding["detail"]
+
+
+def test_where_no_socket_may_be_opened_it_is_to_be_run_elsewhere(
+    patient: Patient, monkeypatch: pytest.MonkeyPatch
+):
+    async def forbidden(path: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    with monkeypatch.context() as sandbox:
+        sandbox.setattr(asyncio, "open_unix_connection", forbidden)
+        found = {one["code"]: one for one in patient.looked()["findings"]}
+    assert "host-missing" not in found
+    assert "outside of the sandbox" in found["sockets-forbidden"]["advice"]
+
+    assert "sockets-forbidden" not in codes(patient.looked())
+
+
+def test_a_check_that_fails_hides_nothing_of_the_others(
+    patient: Patient, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(environ: object) -> None:
+        raise RuntimeError("no\nway")
+
+    with monkeypatch.context() as fault:
+        fault.setattr(looking, "look_at_profiles", fail)
+        found = {one["code"]: one for one in patient.looked()["findings"]}
+    assert found["check-failed"]["detail"] == "profiles: RuntimeError: no way"
+    assert "host-missing" in found
+
+    assert "check-failed" not in codes(patient.looked())
 
 
 # --- the hub ---------------------------------------------------------------------------------

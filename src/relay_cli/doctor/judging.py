@@ -27,7 +27,7 @@ from relay_cli.doctor.kinds import KINDS, Finding, found
 from relay_cli.doctor.wording import broken, typed
 from relay_cli.variables import VARIABLES
 from relay_core.discovery import PluginState
-from relay_core.errors import NO_SOCKETS_FIX
+from relay_core.errors import SocketsForbidden
 from relay_core.sessions import Agent
 from relay_core.variables import Reach
 
@@ -65,13 +65,18 @@ def judge(facts: Facts) -> tuple[Finding, ...]:
         *judge_installation(facts.installation),
         *judge_hub(facts.hub, facts.host, facts.token),
         *judge_mail(facts.mail),
-        *(found("check-failed", f"{name}: {detail}") for name, detail in facts.failed),
+        *(_not_known(name, detail) for name, detail in facts.failed),
     ]
     prevented = any(one.code in PREVENTS_HOST and not one.safe for one in findings)
     prevented |= any(name in MACHINE for name, _ in facts.variables.wrong)
     findings += judge_host(facts.host, prevented=prevented)
     places = {kind.code: place for place, kind in enumerate(KINDS)}
     return tuple(sorted(findings, key=lambda one: places[one.code]))
+
+
+def _not_known(check: str, why: str) -> Finding:
+    advice = "run it again; tell its authors where that does not help"
+    return found("check-failed", f"{check}: {why}", advice=advice)
 
 
 # --- what was set ----------------------------------------------------------------------------
@@ -209,8 +214,8 @@ def judge_host(facts: HostFacts, *, prevented: bool) -> Iterator[Finding]:
     """The host; `prevented` says that another finding keeps it from running."""
     match facts.state:
         case HostState.FORBIDDEN:
-            detail = "this command may open no socket"
-            yield found("sockets-forbidden", detail, advice=NO_SOCKETS_FIX)
+            error = SocketsForbidden()
+            yield found("sockets-forbidden", error.detail, advice=error.fix)
         case HostState.SILENT:
             yield _silent(facts)
         case HostState.RUNS:
@@ -321,8 +326,9 @@ def judge_mail(facts: MailFacts | None) -> Iterator[Finding]:
     if facts.dead:
         count = f"{facts.dead} or more" if facts.dead_at_least else str(facts.dead)
         told = "1 delivery is" if facts.dead == 1 else f"{count} deliveries are"
-        advice = "agent-relay dead shows them; retry or drop each"
-        yield found("dead-letters", f"{told} dead", advice=advice)
+        advice = "agent-relay dead shows them; agent-relay dead retry --all tries them again first"
+        command = "agent-relay dead drop --all"
+        yield found("dead-letters", f"{told} dead", command=command, advice=advice)
 
 
 def _listed(agents: list[Agent]) -> str:

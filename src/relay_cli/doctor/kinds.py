@@ -345,14 +345,14 @@ KINDS: tuple[Kind, ...] = (
         "dead-letters",
         NOTE,
         "There is mail that could not be delivered; its senders were told.",
-        "Try it again, or drop it.",
+        "See it with `agent-relay dead`, try it again, or drop it.",
     ),
     # --- the doctor itself ---
     _kind(
         "check-failed",
         WRONG,
         "A check itself failed or took too long, so that nothing is known there.",
-        "Run it again; with `AGENT_RELAY_DEBUG=1` it shows where.",
+        "Run it again; tell its authors where that does not help.",
     ),
 )
 
