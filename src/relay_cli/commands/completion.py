@@ -16,7 +16,7 @@ PROGRAMS = ("agent-relay", "agent-relay-codex")
 WHERE = {
     "bash": "~/.bashrc",
     "zsh": "~/.zshrc",
-    "fish": "~/.config/fish/completions/agent-relay.fish",
+    "fish": "~/.config/fish/config.fish",
 }
 
 
@@ -40,7 +40,7 @@ class CompletionScript(Struct):
     Examples:
       echo 'eval "$(agent-relay completion bash)"' >> ~/.bashrc
       echo 'eval "$(agent-relay completion zsh)"' >> ~/.zshrc
-      agent-relay completion fish > ~/.config/fish/completions/agent-relay.fish
+      echo 'agent-relay completion fish | source' >> ~/.config/fish/config.fish
 
     In ~/.zshrc it must stand below `autoload -U compinit && compinit`.
     """,

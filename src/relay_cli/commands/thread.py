@@ -40,7 +40,7 @@ class Conversation(Struct):
     Examples:
       agent-relay thread 12
       agent-relay thread 12 --limit 100
-      agent-relay thread 12 --json | jq -r '.messages[] | "\\\\(.from): \\\\(.body)"'
+      agent-relay thread 12 --json | jq -r '.messages[] | "\\(.from): \\(.body)"'
     """,
 )
 @click.argument("message_id", metavar="MESSAGE", type=message_number)
