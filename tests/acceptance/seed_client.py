@@ -10,6 +10,9 @@ stdout. What it sends where:
 * `GET /api/messages/cursor` at each registration: what is older is not read.
 * `POST /api/agents/ID/heartbeat`, `GET /api/messages?for=ID&since=N`, and for each message: the
   claim if it is claimable, then `PATCH /api/messages/N` with `readBy`.
+* `POST /api/pairs` with from, target and objective; what bears `meta.pairId` is a pair's: an
+  invitation is accepted with `agentId`, words go to `/api/pairs/ID/messages` with from and body,
+  and `/api/pairs/ID/hangup` ends it.
 * A heartbeat that is answered 404 registers again; any other 409 ends it.
 """
 
@@ -44,6 +47,7 @@ class SeedClient:
         self.session: dict[str, Any] | None = None
         self.cursor = 0
         self.claimed: set[int] = set()
+        self.pairs: set[str] = set()
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
@@ -135,8 +139,10 @@ class SeedClient:
                 channel=message.get("channel"),
                 replyTo=message.get("replyTo"),
                 meta=message.get("meta"),
+                type=message.get("type"),
                 createdAt=message["createdAt"],
             )
+            self.talk(message)
             if message["body"] == "reply":
                 sent = self.ask(
                     "POST",
@@ -151,6 +157,31 @@ class SeedClient:
                 )
                 self.tell(event="replied", id=sent["id"])
             self.show("idle", ready=True)
+
+    def talk(self, message: dict[str, Any]) -> None:
+        """Pair up when told to; then one says ping, the other pong, and the first hangs up."""
+        pair_id = (message.get("meta") or {}).get("pairId")
+        body = message["body"]
+        if body.startswith("pair with "):
+            target = body.removeprefix("pair with ")
+            asked = {"from": self.id, "target": target, "objective": "Debug flaky tests"}
+            pair = self.ask("POST", "/api/pairs", asked)
+            self.pairs.add(pair["id"])
+            self.tell(event="invited", pair=pair["id"])
+        elif isinstance(pair_id, str) and pair_id not in self.pairs:
+            self.pairs.add(pair_id)
+            self.ask("POST", f"/api/pairs/{pair_id}/accept", {"agentId": self.id})
+            self.tell(event="accepted", pair=pair_id)
+        elif isinstance(pair_id, str) and message.get("type") == "pair.accepted":
+            self.say(pair_id, "ping")
+        elif isinstance(pair_id, str) and body == "ping":
+            self.say(pair_id, "pong")
+        elif isinstance(pair_id, str) and body == "pong":
+            self.ask("POST", f"/api/pairs/{pair_id}/hangup")
+            self.tell(event="hung-up", pair=pair_id)
+
+    def say(self, pair_id: str, body: str) -> None:
+        self.ask("POST", f"/api/pairs/{pair_id}/messages", {"from": self.id, "body": body})
 
     def renew(self) -> None:
         for message_id in sorted(self.claimed):

@@ -114,6 +114,7 @@ async def test_an_old_client_registers_polls_reads_and_replies(hub: Served, clie
         "channel": "ops",
         "replyTo": None,
         "meta": {},
+        "type": None,
         "createdAt": message["createdAt"],
     }
     assert (agent.label, agent.reachable, agent.thread_id) == ("seed", True, "0199-thread")
@@ -143,6 +144,36 @@ async def test_of_two_old_clients_one_does_the_claimable_work(hub: Served, clien
     states = sorted((each.state, each.reason) for each in view.deliveries)
     assert states == [("delivered", "read"), ("skipped", "claimed_by_other")]
     assert renewed == {"event": "renewed", "id": sent.id, "kept": True}
+
+
+async def test_two_old_clients_pair_talk_and_hang_up(hub: Served, client: HubClient):
+    async with old_client(hub, "seed.one") as one, old_client(hub, "seed.two") as two:
+        await one.next("registered")
+        await two.next("registered")
+        await client.send(SendRequest(to="seed.one", body="pair with tag:seeds"))
+        invited = await one.next("invited")
+        invitation = await two.next("message")
+        accepted = await two.next("accepted")
+        told = await one.next("message")
+        while told["type"] != "pair.accepted":
+            told = await one.next("message")
+        ping = await two.next("message")
+        pong = await one.next("message")
+        await one.next("hung-up")
+        ended = await two.next("message")
+        pair = await client.pair(invited["pair"])
+
+    meta = {"pairId": pair.id}
+    assert accepted["pair"] == pair.id
+    assert invitation["meta"] | meta == invitation["meta"]
+    assert "Debug flaky tests" in invitation["body"]
+    assert [(each["sender"], each["type"], each["body"]) for each in (ping, pong)] == [
+        ("seed.one", "pair.message", "ping"),
+        ("seed.two", "pair.message", "pong"),
+    ]
+    assert ping["meta"] == pong["meta"] == meta
+    assert (ended["type"], ended["meta"]["reason"]) == ("pair.ended", "hung_up")
+    assert (pair.inviter, pair.invitee, pair.state) == ("seed.one", "seed.two", "ended")
 
 
 async def test_a_second_instance_ends_the_first_old_client(hub: Served):

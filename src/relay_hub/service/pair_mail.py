@@ -157,7 +157,10 @@ def _message(
     expires_at: int | None = None,
 ) -> Message:
     meta = PairMeta(
-        pair_id=pair.id, objective=pair.objective, reason=pair.reason, expires_at=pair.expires_at
+        pair_id=pair.id,
+        objective=pair.objective if kind is PairEvent.INVITE else None,
+        reason=pair.reason,
+        expires_at=pair.expires_at,
     )
     return Message(
         id=MessageId(0),

@@ -1,0 +1,62 @@
+"""Two real sessions that pair: every step that somebody waits for becomes a turn of the other."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from real_codex import Workplace
+from relay_plugins.codex.testing import CodexServer, StubModel
+from relay_rig import Rig
+
+
+@pytest.fixture
+async def rig(
+    short_path: Path, workplace: Workplace, codex_server: CodexServer, stub_model: StubModel
+) -> AsyncIterator[Rig]:
+    async with Rig(short_path, workplace, codex_server, stub_model) as everything:
+        yield everything
+
+
+async def asked(rig: Rig, path: str, **body: object) -> dict[str, Any]:
+    async with rig.http() as http:
+        answer = await http.post(path, json=body)
+        answer.raise_for_status()
+        return dict(answer.json())
+
+
+async def newest(rig: Rig, thread: str, words: str) -> str:
+    """Wait until a thread's newest user message holds these words; answers all of it."""
+    found = [""]
+
+    async def there() -> bool:
+        found[:] = [item.text for item in await rig.codex.user_items(thread)] or [""]
+        return words in found[-1]
+
+    await rig.until(there, f"a turn with {words!r}", rig.host, every_s=0.05)
+    return found[-1]
+
+
+async def test_a_pair_from_the_invitation_to_the_end_is_seen_in_both_sessions(rig: Rig):
+    thread, partner = await rig.new_session()
+    pair = await asked(
+        rig, "/api/pairs", **{"from": rig.agent, "target": partner, "objective": "Debug it"}
+    )
+    path = f"/api/pairs/{pair['id']}"
+    invitation = await newest(rig, thread, "Debug it")
+    await asked(rig, f"{path}/accept", agentId=partner)
+    acceptance = await newest(rig, rig.thread, "accepted")
+    await asked(rig, f"{path}/messages", **{"from": rig.agent, "body": "what do you see?"})
+    question = await newest(rig, thread, "what do you see?")
+    await asked(rig, f"{path}/messages", **{"from": partner, "body": "a race"})
+    answer = await newest(rig, rig.thread, "a race")
+    await asked(rig, f"{path}/hangup", agentId=partner)
+    end = await newest(rig, rig.thread, "hung up")
+
+    assert f"agent-relay pair accept {pair['id']} --from {partner}" in invitation
+    assert f"agent-relay pair reject {pair['id']} --from {partner}" in invitation
+    assert f"agent-relay pair send {pair['id']} TEXT --from {rig.agent}" in acceptance
+    for text in (invitation, acceptance, question, answer, end):
+        assert pair["id"] in text
+    assert "needs no answer" in end
