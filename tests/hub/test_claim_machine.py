@@ -111,6 +111,15 @@ class Claims(RuleBasedStateMachine):
         if self.holder is not None and self.claim().state is not ClaimState.HELD:
             self.holder = None
 
+    @rule()
+    def take_back(self) -> None:
+        done = self.run(self.hub.service.messages.cancel(self.id, USER))
+        results = {each.agent_id: each.result for each in done.deliveries}
+        assert {name for name in AGENTS if results[name] == "on_its_way"} == set(self.open_attempts)
+        if self.claim().state is not ClaimState.HELD:
+            assert self.claim().state is not ClaimState.OPEN
+            self.holder = None
+
     def claim(self):
         return self.run(self.hub.service.store.read(lambda reads: reads.claim(self.id)))
 
