@@ -64,6 +64,18 @@ async def stop_running(output: Output, *, handover: bool = False) -> int:
     return running.pid
 
 
+async def make_room(output: Output) -> Running | None:
+    """Find a running host of this version; ask one of another version to hand over."""
+    from relay_cli.version import version
+
+    running = await find_running()
+    if running is None or running.version == version():
+        return running
+    output.line(f"taking over from version {running.version} (pid {running.pid})")
+    await stop_running(output, handover=True)
+    return None
+
+
 async def start_detached(log: Path, port: int | None, output: Output) -> Running:
     """Start `up` in the background, with its output in a log, and wait until it is ready.
 

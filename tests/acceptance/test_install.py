@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from relay_plugins.codex.hook_launcher import Target, read_target, write_launcher
-from user_commands import COMMAND_LIMIT_S, PROGRAMS, Done, Relay, Typed, until
+from user_commands import COMMAND_LIMIT_S, PROGRAMS, Done, Relay, Typed, as_version, until
 
 if TYPE_CHECKING:
     from relay_plugins.codex.launcher import CodexBinary
@@ -184,21 +184,21 @@ def test_an_installation_is_trusted_used_repaired_and_gone_without_a_trace(user:
     assert nothing.json["changed"] == []
 
 
-def test_a_new_environment_keeps_the_trust_and_a_vanished_one_is_told_of(
+def test_a_new_version_keeps_the_trust_and_a_vanished_environment_is_told_of(
     user: CodexUser, tmp_path: Path
 ):
     user.install("--trust-hooks")
-    python = _other_environment(tmp_path / "other")
+    python = _newer_version(tmp_path / "newer")
 
-    # The host that runs is of the same version: it stays, and the launcher changes all the same.
-    _with(python, user, "relay_cli", "up", "--detach")
-    moved = user.launcher.read_text()
-    as_installed = _with(python, user, "relay_cli.codex_main", "install", "--yes", "--json")
-    assert f"# uses {python}\n" in moved
-    assert (as_installed["changed"], as_installed["hook"]) == ([], "trusted")
+    upgraded = _install_with(python, user)
+
+    assert [one["step"] for one in upgraded["changed"]] == ["write_launcher", "start_host"]
+    assert upgraded["hook"] == "trusted"
+    assert f"# uses {python}\n" in user.launcher.read_text()
+    assert user.relay("status", "--json").worked().json["host"]["version"] == "9.9.9"
     assert len(user.told()) == 1
 
-    shutil.rmtree(tmp_path / "other")
+    shutil.rmtree(tmp_path / "newer")
     (lost,) = user.told()
     assert "the environment that it was installed to is gone" in lost
 
@@ -291,6 +291,26 @@ class TestTheLauncher:
 
         assert not (relay.data / "launcher").exists()
 
+    def test_an_up_claims_it_also_where_a_host_of_this_version_runs(
+        self, relay: Relay, tmp_path: Path
+    ):
+        (relay.data / "codex-plugin").mkdir(parents=True)
+        report = relay.up()
+        ours = (relay.data / "launcher").read_text()
+        for name in ("python", "run_cached.py", "hook.py"):
+            (tmp_path / name).write_text("")
+        others = Target(
+            python=tmp_path / "python",
+            folder=tmp_path,
+            control_socket=Path(report["controlSocket"]),
+        )
+        write_launcher(relay.data / "launcher", others)
+
+        again = relay("up", "--json", apart=True).worked().json
+
+        assert again["already"]
+        assert (relay.data / "launcher").read_text() == ours
+
     def test_a_second_relay_leaves_the_launcher_to_the_first(self, relay: Relay):
         (relay.data / "codex-plugin").mkdir(parents=True)
         relay.up()
@@ -324,18 +344,19 @@ class TestTheLauncher:
         assert launcher.read_text() == "# uses /gone/python\n# asks /t/s\n"
 
 
-def _other_environment(folder: Path) -> Path:
-    """Make a second environment that holds the same packages."""
+def _newer_version(folder: Path) -> Path:
+    """Make an environment that holds the same packages, ours as if it were a later version."""
     venv.create(folder, with_pip=False)
     (site,) = folder.glob("lib/python*/site-packages")
     paths = [path for path in sys.path if path and Path(path).is_dir()]
     (site / "same.pth").write_text("\n".join(paths) + "\n")
+    as_version("9.9.9", site)
     return folder / "bin" / "python"
 
 
-def _with(python: Path, user: CodexUser, module: str, *arguments: str) -> Any:
+def _install_with(python: Path, user: CodexUser) -> Any:
     done = subprocess.run(
-        [python, "-m", module, *arguments],
+        [python, "-m", "relay_cli.codex_main", "install", "--yes", "--json"],
         env=user.relay.environ,
         cwd=user.relay.home,
         stdin=subprocess.DEVNULL,
@@ -344,4 +365,4 @@ def _with(python: Path, user: CodexUser, module: str, *arguments: str) -> Any:
         check=True,
         timeout=COMMAND_LIMIT_S,
     )
-    return json.loads(done.stdout) if "--json" in arguments else done.stdout
+    return json.loads(done.stdout)

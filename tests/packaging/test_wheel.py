@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from empty_venv import EmptyVenv
+from relay_plugins.codex.manifest import digest, manifest_files
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = {"relay_core", "relay_plugins", "relay_hub", "relay_cli"}
@@ -49,6 +50,17 @@ def test_what_codex_reads_is_in_the_wheel(names: set[str]):
 
     assert manifest
     assert manifest - names == set()
+
+
+def test_the_installed_package_finds_what_codex_reads(installed: EmptyVenv):
+    code = (
+        "from relay_plugins.codex.manifest import digest, manifest_files, manifest_folder\n"
+        "print(digest(manifest_files(manifest_folder())))\n"
+    )
+
+    assert installed.run("python", "-I", "-c", code).strip() == digest(
+        manifest_files(ROOT / "plugin_manifest")
+    )
 
 
 def test_every_entry_point_loads(installed: EmptyVenv):

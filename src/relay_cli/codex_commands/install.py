@@ -13,12 +13,13 @@ import click
 
 from relay_cli.connection import Here, look_around
 from relay_cli.consent import agree, ask, must_ask
-from relay_cli.lifecycle import find_running, start_detached
+from relay_cli.lifecycle import find_running, make_room, start_detached
 from relay_cli.logs import DETACHED_LOG
 from relay_cli.options import json_option
 from relay_cli.output import Output
 from relay_cli.patience import finish
 from relay_cli.problems import Failed, TimedOut
+from relay_cli.version import version
 from relay_core.messages import Struct
 from relay_plugins.codex import codex_home
 from relay_plugins.codex.hook_launcher import this_target
@@ -113,10 +114,12 @@ def command(yes: bool, trust_hooks: bool, at_login: bool | None, output: Output)
     if at_login and find_program(service, os.environ) is None:
         raise Failed(f"there is no {service.program} here", fix="use --no-start-at-login")
     found = finish(inspect(os.environ, here.places, home, codex), output, "asking Codex")
+    running = asyncio.run(find_running())
     around = Surroundings(
         target=this_target(os.environ, here.places),
         service=service,
-        host_runs=asyncio.run(find_running()) is not None,
+        version=version(),
+        host=None if running is None else running.version,
     )
     wishes = Wishes(trust_hook=trust_hooks, start_at_login=bool(at_login))
     if asks:
@@ -171,6 +174,7 @@ def _do(
     done: list[StepReport] = []
     for step in steps:
         if isinstance(step, StartHost):
+            asyncio.run(make_room(output))
             log = here.places.logs / DETACHED_LOG
             finish(start_detached(log, None, output), output, "starting the host")
         else:

@@ -10,7 +10,7 @@ import click
 
 from relay_cli.connection import Here, look_around
 from relay_cli.hook_launcher import claim
-from relay_cli.lifecycle import POLL_S, Running, find_running, start_detached, stop_running
+from relay_cli.lifecycle import POLL_S, Running, find_running, make_room, start_detached
 from relay_cli.logs import DETACHED_LOG
 from relay_cli.options import json_option, port_number
 from relay_cli.output import Output
@@ -62,7 +62,7 @@ def command(port: int | None, detach: bool, output: Output) -> None:
     """Run host and hub."""
     here = look_around()
     _claim_launcher(here, output)
-    running = asyncio.run(_make_room(output))
+    running = asyncio.run(make_room(output))
     if running is not None:
         _show_running(running, here, output)
         return
@@ -93,18 +93,6 @@ def _start(here: Here, port: int | None, output: Output, *, detach: bool) -> Non
         _warn_root(output)
         return
     _serve(here, port, output)
-
-
-async def _make_room(output: Output) -> Running | None:
-    """Find a running host of this version; ask one of another version to hand over."""
-    from relay_cli.version import version
-
-    running = await find_running()
-    if running is None or running.version == version():
-        return running
-    output.line(f"taking over from version {running.version} (pid {running.pid})")
-    await stop_running(output, handover=True)
-    return None
 
 
 async def _first_of_two(error: RelayError) -> Running | None:

@@ -121,11 +121,14 @@ class StartAtLogin(Step, tag="start_at_login"):
 
 
 class StartHost(Step, tag="start_host"):
-    """Start the host now."""
+    """Start the host now; one of another version hands over to it."""
+
+    instead_of: str | None = None
 
     @property
     def words(self) -> str:
-        return "start the host (`agent-relay up --detach`)"
+        taking_over = "" if self.instead_of is None else f" instead of version {self.instead_of}"
+        return f"start the host{taking_over} (`agent-relay up --detach`)"
 
 
 class Wishes(Struct):
@@ -136,11 +139,12 @@ class Wishes(Struct):
 
 
 class Surroundings(Struct):
-    """What the plan needs to know of the machine."""
+    """What the plan needs to know of the machine; `host` is the version of a running host."""
 
     target: Target
     service: Service
-    host_runs: bool
+    version: str
+    host: str | None
 
 
 def plan(found: Installation, wishes: Wishes, around: Surroundings) -> tuple[Step, ...]:
@@ -162,8 +166,8 @@ def plan(found: Installation, wishes: Wishes, around: Surroundings) -> tuple[Ste
     login = wishes.start_at_login and not around.service.is_current
     if login:
         steps.append(StartAtLogin(service=around.service))
-    if not around.host_runs and not login:
-        steps.append(StartHost())
+    if around.host != around.version and not login:
+        steps.append(StartHost(instead_of=around.host))
     return tuple(steps)
 
 
@@ -172,7 +176,7 @@ async def carry_out(
 ) -> None:
     """Do one step, other than to start the host, which is the command's part.
 
-    Raises AdapterError with what Codex or systemd said.
+    Raises AdapterError with what Codex said, LoginServiceFailed with what systemd said.
     """
     match step:
         case CopyPlugin():

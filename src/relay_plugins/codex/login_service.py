@@ -13,15 +13,22 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from relay_core import AdapterError, SettingsError, Struct, make_private_folder
-from relay_plugins.codex.address import ADAPTER
+from relay_core import RelayError, SettingsError, Struct, make_private_folder
 
 UNIT = "agent-relay.service"
 LABEL = "agent-relay"
 LIMIT_S = 60.0
 ARGUMENTS = ("-m", "relay_cli", "up")
+KEPT = ("AGENT_RELAY_CODEX_BIN", "AGENT_RELAY_HOME", "AGENT_RELAY_URL", "CODEX_HOME", "PATH")
+"""What a host started at login would not know otherwise; no token ever stands in such a file."""
 NEVER_AGAIN = "2 4"
 """Exit codes that starting it again does not mend: wrong settings, damaged files."""
+
+
+class LoginServiceFailed(RelayError):
+    """systemd or launchd did not do what it was asked."""
+
+    code = "login_service_failed"
 
 
 class Service(Struct):
@@ -34,7 +41,7 @@ class Service(Struct):
     text: str
     program: str
     enable: tuple[tuple[str, ...], ...]
-    disable: tuple[tuple[str, ...], ...]
+    disable: tuple[str, ...]
 
     @property
     def is_written(self) -> bool:
@@ -56,7 +63,7 @@ def this_service(environ: Mapping[str, str], platform: str = sys.platform) -> Se
     if not home.is_absolute():
         raise SettingsError("HOME is not set", fix="export HOME to your home folder")
     python = str(Path(sys.executable).absolute())
-    kept = {name: environ[name] for name in ("AGENT_RELAY_HOME", "PATH") if environ.get(name)}
+    kept = {name: environ[name] for name in KEPT if environ.get(name)}
     if any("\n" in value for value in (python, *kept.values())):
         raise SettingsError("a path of this environment has a line end in it")
     if platform == "darwin":
@@ -66,14 +73,14 @@ def this_service(environ: Mapping[str, str], platform: str = sys.platform) -> Se
             text=launchd_text(python, kept),
             program="launchctl",
             enable=(("load", "-w", str(file)),),
-            disable=(("unload", "-w", str(file)),),
+            disable=("unload", "-w", str(file)),
         )
     return Service(
         file=home / ".config" / "systemd" / "user" / UNIT,
         text=systemd_text(python, kept),
         program="systemctl",
         enable=(("--user", "daemon-reload"), ("--user", "enable", "--now", UNIT)),
-        disable=(("--user", "disable", UNIT), ("--user", "daemon-reload")),
+        disable=("--user", "disable", UNIT),
     )
 
 
@@ -118,7 +125,7 @@ def find_program(service: Service, environ: Mapping[str, str]) -> str | None:
 def start_at_login(service: Service, environ: Mapping[str, str]) -> None:
     """Write the file and switch it on.
 
-    Raises AdapterError where that fails; the file is taken away again then.
+    Raises LoginServiceFailed where that fails; the file is taken away again then.
     """
     before = service.file.read_bytes() if service.is_written else None
     make_private_folder(service.file.parent)
@@ -127,7 +134,7 @@ def start_at_login(service: Service, environ: Mapping[str, str]) -> None:
     try:
         for arguments in service.enable:
             _run(service, arguments, environ)
-    except AdapterError:
+    except LoginServiceFailed:
         if before is None:
             service.file.unlink()
         else:
@@ -138,13 +145,11 @@ def start_at_login(service: Service, environ: Mapping[str, str]) -> None:
 def forget_login(service: Service, environ: Mapping[str, str]) -> str | None:
     """Switch it off and remove the file; return what could not be switched off, and why."""
     complaint: str | None = None
-    for number, arguments in enumerate(service.disable):
-        if number == len(service.disable) - 1 and service.program == "systemctl":
-            service.file.unlink(missing_ok=True)  # before systemd reads its folder again
+    if find_program(service, environ) is not None:
         try:
-            _run(service, arguments, environ)
-        except AdapterError as error:
-            complaint = complaint or error.detail
+            _run(service, service.disable, environ)
+        except LoginServiceFailed as error:
+            complaint = error.detail
     service.file.unlink(missing_ok=True)
     if service.program == "systemctl":
         # Where there was nobody to do it: the link that `enable` had made.
@@ -155,7 +160,7 @@ def forget_login(service: Service, environ: Mapping[str, str]) -> str | None:
 def _run(service: Service, arguments: Sequence[str], environ: Mapping[str, str]) -> None:
     program = find_program(service, environ)
     if program is None:
-        raise AdapterError(ADAPTER, f"there is no {service.program} on this machine")
+        raise LoginServiceFailed(f"there is no {service.program} on this machine")
     _complete([program, *arguments], environ)
 
 
@@ -173,10 +178,10 @@ def _complete(command: Sequence[str], environ: Mapping[str, str]) -> None:
             timeout=LIMIT_S,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise AdapterError(ADAPTER, f"`{shown}`: {error}") from error
+        raise LoginServiceFailed(f"`{shown}`: {error}") from error
     if done.returncode != 0:
         said = " ".join((done.stderr or done.stdout).split()) or f"exit code {done.returncode}"
-        raise AdapterError(ADAPTER, f"`{shown}`: {said}", fix="use --no-start-at-login")
+        raise LoginServiceFailed(f"`{shown}`: {said}", fix="use --no-start-at-login")
 
 
 def _quoted(text: str) -> str:

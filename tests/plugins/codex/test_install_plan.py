@@ -50,7 +50,9 @@ NOTHING = Installation(
     launcher=Launcher(path=LAUNCHER, state=LauncherState.MISSING),
     hook_command=WHOLE.hook_command,
 )
-AROUND = Surroundings(target=TARGET, service=this_service({"HOME": "/h"}, "linux"), host_runs=True)
+AROUND = Surroundings(
+    target=TARGET, service=this_service({"HOME": "/h"}, "linux"), version="2.0", host="2.0"
+)
 
 
 def changed(**fields: Any) -> Installation:
@@ -61,8 +63,8 @@ def launcher(state: LauncherState) -> Launcher:
     return Launcher(path=LAUNCHER, state=state)
 
 
-def steps(found: Installation, *, host_runs: bool = True, **wishes: bool) -> list[str]:
-    around = msgspec.structs.replace(AROUND, host_runs=host_runs)
+def steps(found: Installation, *, host: str | None = "2.0", **wishes: bool) -> list[str]:
+    around = msgspec.structs.replace(AROUND, host=host)
     return [name_of(step) for step in plan(found, Wishes(**wishes), around)]
 
 
@@ -72,7 +74,7 @@ def test_a_whole_installation_needs_nothing():
 
 
 def test_a_first_installation_ends_with_a_running_host():
-    assert steps(NOTHING, host_runs=False) == [
+    assert steps(NOTHING, host=None) == [
         "copy_plugin",
         "write_launcher",
         "add_marketplace",
@@ -80,6 +82,14 @@ def test_a_first_installation_ends_with_a_running_host():
         "start_host",
     ]
     assert NOTHING.faults == (Fault.NOT_INSTALLED,)
+
+
+def test_a_host_of_another_version_hands_over():
+    around = msgspec.structs.replace(AROUND, host="1.9")
+
+    (step,) = plan(WHOLE, Wishes(), around)
+
+    assert step.words == "start the host instead of version 1.9 (`agent-relay up --detach`)"
 
 
 def test_trust_is_written_only_when_it_is_wished():
@@ -92,7 +102,7 @@ def test_a_hook_that_the_user_switched_off_stays_off():
 
 
 def test_the_service_starts_the_host_where_it_is_wished():
-    assert steps(WHOLE, host_runs=False, start_at_login=True) == ["start_at_login"]
+    assert steps(WHOLE, host=None, start_at_login=True) == ["start_at_login"]
 
 
 @pytest.mark.parametrize(

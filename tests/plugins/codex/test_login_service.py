@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from relay_core import AdapterError, SettingsError
+from relay_core import SettingsError
 from relay_plugins.codex.login_service import (
     UNIT,
+    LoginServiceFailed,
     Service,
     forget_login,
     start_at_login,
@@ -62,7 +63,9 @@ def test_systemd_is_given_the_unit_and_told_to_start_it(tmp_path: Path):
 def test_nothing_is_left_where_systemd_refuses(tmp_path: Path):
     systemctl = Systemctl(tmp_path, status=1)
 
-    with pytest.raises(AdapterError, match=r"systemctl --user daemon-reload`: no bus") as caught:
+    with pytest.raises(
+        LoginServiceFailed, match=r"systemctl --user daemon-reload`: no bus"
+    ) as caught:
         start_at_login(systemctl.service, systemctl.environ)
 
     assert caught.value.fix == "use --no-start-at-login"
@@ -74,7 +77,7 @@ def test_a_unit_that_was_there_is_put_back_where_systemd_refuses(tmp_path: Path)
     systemctl.service.file.parent.mkdir(parents=True)
     systemctl.service.file.write_text("[Unit]\n")
 
-    with pytest.raises(AdapterError):
+    with pytest.raises(LoginServiceFailed):
         start_at_login(systemctl.service, systemctl.environ)
 
     assert systemctl.service.file.read_text() == "[Unit]\n"
@@ -87,7 +90,7 @@ def test_it_is_switched_off_before_its_file_goes(tmp_path: Path):
     complaint = forget_login(systemctl.service, systemctl.environ)
 
     assert complaint is None
-    assert systemctl.told[2:] == [f"--user disable {UNIT}", "--user daemon-reload"]
+    assert systemctl.told[2:] == [f"--user disable {UNIT}"]
     assert [path for path in systemctl.home.rglob("*") if not path.is_dir()] == []
 
 
@@ -98,8 +101,36 @@ def test_without_systemd_its_file_and_its_link_go_all_the_same(tmp_path: Path):
 
     complaint = forget_login(systemctl.service, environ)
 
-    assert complaint == "codex: there is no systemctl on this machine"
+    assert complaint is None
     assert [path for path in systemctl.home.rglob("*") if not path.is_dir()] == []
+
+
+def test_what_systemd_did_not_do_is_told_and_the_rest_is_done(tmp_path: Path):
+    systemctl = Systemctl(tmp_path)
+    start_at_login(systemctl.service, systemctl.environ)
+    program = tmp_path / "bin" / "systemctl"
+    program.write_text("#!/bin/sh\necho Failed to connect to bus >&2\nexit 1\n")
+
+    complaint = forget_login(systemctl.service, systemctl.environ)
+
+    assert complaint == f"`systemctl --user disable {UNIT}`: Failed to connect to bus"
+    assert [path for path in systemctl.home.rglob("*") if not path.is_dir()] == []
+
+
+def test_a_host_at_login_knows_what_this_one_knows_and_no_token():
+    environ = {
+        "HOME": "/h",
+        "PATH": "/bin",
+        "CODEX_HOME": "/c",
+        "AGENT_RELAY_TOKEN": "a-secret-token",
+        "LANG": "C",
+    }
+
+    text = this_service(environ, "linux").text
+
+    assert 'Environment="CODEX_HOME=/c"\nEnvironment="PATH=/bin"\n' in text
+    assert "a-secret-token" not in text
+    assert "LANG" not in text
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze here")
