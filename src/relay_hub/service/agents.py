@@ -15,7 +15,7 @@ from relay_core.sessions import Agent
 from relay_hub.callers import Caller
 from relay_hub.limits import Limits
 from relay_hub.service import checks, pairs
-from relay_hub.service.changes import Changes, apply, apply_where_allowed
+from relay_hub.service.changes import Changes, apply
 from relay_hub.store import Transaction
 from relay_hub.store.rows import UserSet
 
@@ -202,8 +202,9 @@ async def remove(tx: Transaction, agent_id: AgentId, caller: Caller, changes: Ch
     if agent is None or agent_id == OPERATOR:
         raise checks.refuse("unknown_agent", f"no agent is called {agent_id}", status=404)
     await pairs.leave(tx, agent_id, caller, changes)
-    for offer in await tx.offers(agent_id, 1 << 60):
-        await apply_where_allowed(tx, offer.delivery, RecipientRemoved(), changes)
+    while offers := await tx.offers(agent_id, changes.limits.offer_bytes):
+        for offer in offers:
+            await apply(tx, offer.delivery, RecipientRemoved(), changes)
     await tx.delete_agent(agent_id, changes.now_ms)
     changes.fenced[agent_id] = agent.epoch + 1
     return agent
