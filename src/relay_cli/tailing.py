@@ -16,6 +16,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from relay_core.errors import HubRefused, HubUnreachable
 from relay_core.hub_api import (
     ErrorFrame,
@@ -151,13 +153,13 @@ class Tail:
         for delivery in view.deliveries:
             if not self._concerns(view, delivery):
                 continue
-            standing = standing_of(delivery)
             former = told.get(delivery.id, QUEUED)
             if delivery.id not in told and number > self._began:
                 events.append(_event(EventKind.MAIL, view, delivery))
-            told[delivery.id] = standing
-            if standing != former and delivery.state not in _PASSING:
-                events.append(_event(EventKind.RECEIPT, view, delivery))
+            told[delivery.id] = standing_of(delivery)
+            events += [
+                _event(EventKind.RECEIPT, view, step) for step in steps_since(former, delivery)
+            ]
         while len(self._told) > MOST_FOLLOWED:
             oldest = min(self._told)
             del self._told[oldest]
@@ -167,6 +169,18 @@ class Tail:
     def _concerns(self, view: MessageView, delivery: Delivery) -> bool:
         agents = self._agents
         return agents is None or view.from_ in agents or delivery.agent_id in agents
+
+
+def steps_since(former: Standing, delivery: Delivery) -> tuple[Delivery, ...]:
+    """List what to tell of a delivery that was told as `former` before.
+
+    A turn that ended before anybody looked was delivered first, and is told so.
+    """
+    if standing_of(delivery) == former or delivery.state in _PASSING:
+        return ()
+    if delivery.turn_status is None or former[0] is DeliveryState.DELIVERED:
+        return (delivery,)
+    return replace(delivery, turn_status=None), delivery
 
 
 def standing_of(delivery: Delivery) -> Standing:
