@@ -72,12 +72,18 @@ async def sending_agent(hub: HubClient, named: str | None) -> AgentId | None:
         raise Failed(error.detail, fix=fix) from error
 
 
+async def reading_agent(hub: HubClient) -> AgentId:
+    """Find whose mail is meant where nobody is named: this session's agent, or the operator."""
+    thread = this_thread()
+    return OPERATOR if thread is None else agent_of_thread(await hub.agents(), thread).id
+
+
 def agent_of_thread(agents: Iterable[Agent], thread_id: str) -> Agent:
     """Pick a thread's agent, of several the one that is there; Failed where there is none."""
     found = [agent for agent in agents if agent.thread_id == thread_id]
     if not found:
         raise Failed(
             f"the session that this shell is in ({THREAD_VARIABLE}={thread_id}) is no agent yet",
-            fix="name one with --as AGENT; `agent-relay agents` lists them",
+            fix="name the agent, with --as where it is no argument: agent-relay agents",
         )
     return max(found, key=lambda agent: (agent.reachable, agent.last_seen_ms or 0))

@@ -46,6 +46,18 @@ def test_a_message_from_a_sessions_shell_is_from_its_agent_and_says_so(served: R
     assert served("show", str(sent["id"]), "--json").json["from"] == AGENT
 
 
+def test_an_inbox_without_a_name_is_the_sessions_or_the_operators(served: Relay):
+    served("send", AGENT, "for the session").worked()
+    served("send", "operator", "for the user", "--as", AGENT).worked()
+
+    inside = served("inbox", "--json", environ=INSIDE).worked().json["messages"]
+    outside = served("inbox", "--json").worked().json["messages"]
+
+    assert inside[-1]["body"] == "for the session"
+    assert outside[-1]["body"] == "for the user"
+    assert "--as" in served("inbox", environ=ELSEWHERE).failed(1)
+
+
 @pytest.mark.parametrize("option", ["--from", "--as"])
 def test_a_name_beats_the_shell(served: Relay, option: str):
     for name, target in (("builder", AGENT), ("operator", "builder")):

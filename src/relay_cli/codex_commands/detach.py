@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from relay_cli.completion import agent_ids
 from relay_cli.connection import ask_host
 from relay_cli.options import json_option
 from relay_cli.output import Output
@@ -20,7 +21,7 @@ from relay_core.messages import AgentId
     The session itself goes on; mail for its agent waits at the hub.
     """,
 )
-@click.argument("agent", required=False)
+@click.argument("agent", required=False, shell_complete=agent_ids)
 @click.option("--thread", metavar="ID", help="The thread to detach, instead of AGENT.")
 @click.option("--all", "everything", is_flag=True, help="Detach every attached thread.")
 @json_option

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from relay_cli.caller import reading_agent
 from relay_cli.completion import readers
 from relay_cli.connection import open_hub
 from relay_cli.options import before_option, json_option, limit_option, url_option
@@ -35,18 +36,18 @@ class Inbox(Struct):
     "inbox",
     help="""List the messages for an agent.
 
-    The newest ones, oldest first; every one with `--all` or `--since`. Looking changes nothing:
-    what waits for the agent still waits. What was sent to you, the person at the keyboard, is in
-    the inbox of `operator`.
+    Without AGENT, those for the session that this shell is in; in a shell of your own those for
+    `operator`, the person at the keyboard. The newest ones are shown, oldest first; every one with
+    `--all` or `--since`. Looking changes nothing: what waits for the agent still waits.
 
     \b
     Examples:
-      agent-relay inbox operator
+      agent-relay inbox
       agent-relay inbox codex-web-a1b2c3d4e5f6 --limit 10
       agent-relay inbox operator --since 120 --json
     """,
 )
-@click.argument("agent", shell_complete=readers)
+@click.argument("agent", required=False, shell_complete=readers)
 @click.option(
     "--since",
     type=click.IntRange(min=0, max=2**63 - 1),
@@ -59,7 +60,7 @@ class Inbox(Struct):
 @url_option
 @json_option
 def command(
-    agent: str,
+    agent: str | None,
     since: int | None,
     before: int | None,
     limit: int,
@@ -71,7 +72,7 @@ def command(
     if before is not None and (every or since is not None):
         raise Usage("--before goes with neither --since nor --all", fix="choose one of them")
     first = 0 if every and since is None else since
-    inbox = finish(_look(agent, first, before, limit, url), output, "asking the hub")
+    whose, inbox = finish(_look(agent, first, before, limit, url), output, "asking the hub")
     output.show_object(inbox)
     now_ms = time.time_ns() // 1_000_000
     output.table(
@@ -86,22 +87,23 @@ def command(
             )
             for message in inbox.messages
         ],
-        empty=f"no messages for {agent}",
+        empty=f"no messages for {whose}",
     )
     if inbox.more:
-        output.more(f"agent-relay inbox {agent} --before {inbox.messages[0].id}")
+        output.more(f"agent-relay inbox {whose} --before {inbox.messages[0].id}")
 
 
 async def _look(
-    agent: str, since: int | None, before: int | None, limit: int, url: str | None
-) -> Inbox:
+    named: str | None, since: int | None, before: int | None, limit: int, url: str | None
+) -> tuple[str, Inbox]:
     async with open_hub(url) as hub:
+        agent = named or await reading_agent(hub)
         if agent != OPERATOR:  # who is no agent, but gets answers
             await hub.agent(agent)
         if since is not None:
-            return Inbox(messages=await _every_one(hub, agent, since))
+            return agent, Inbox(messages=await _every_one(hub, agent, since))
         found = await _newest(hub, agent, before, limit + 1)
-        return Inbox(messages=found[-limit:], more=len(found) > limit)
+        return agent, Inbox(messages=found[-limit:], more=len(found) > limit)
 
 
 async def _newest(hub: HubClient, agent: str, before: int | None, most: int) -> tuple[Message, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from relay_cli.completion import agent_ids
 from relay_cli.connection import find_token, look_around, open_hub
 from relay_cli.options import json_option, url_option
 from relay_cli.output import Output
@@ -79,7 +80,7 @@ def show(reveal: bool, output: Output) -> None:
 
 
 @command.command("new", help="Make a token that acts for one agent, and print it this once.")
-@click.argument("agent")
+@click.argument("agent", shell_complete=agent_ids)
 @url_option
 @json_option
 def new(agent: str, output: Output, url: str | None) -> None:
