@@ -1,5 +1,9 @@
 """What every ring of the tests shares; the parts are in ``tests/fixtures``."""
 
+import os
+
+import pytest
+
 pytest_plugins = [
     "isolation",
     "leak_check",
@@ -9,3 +13,12 @@ pytest_plugins = [
     "plain_codex",
     "hypothesis_profile",
 ]
+
+MORE_WORKERS = 2
+"""How many more workers `-n auto` starts than there are processors: tests wait for half of their
+time, for processes that they started."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    return len(os.sched_getaffinity(0)) + MORE_WORKERS
