@@ -9,6 +9,7 @@ import signal
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import msgspec
@@ -24,14 +25,16 @@ from relay_core.errors import HubUnreachable, SettingsError
 from relay_core.failpoints import ArmedFailpoints, from_environment
 from relay_core.hooks import Hooks
 from relay_core.host import Host, HostSettings
-from relay_core.hub_client import HubClient
 from relay_core.messages import Struct
-from relay_core.ports import Failpoint
+from relay_core.ports import Failpoint, HubPort
 from relay_core.seat import SidecarSettings
 from relay_core.settings import Settings, loopback
 from relay_hub.limits import Limits
 from relay_hub.local import LocalHub
 from relay_hub.server import HubServer, open_hub
+
+if TYPE_CHECKING:
+    from relay_core.hub_client import HubClient
 
 SHORTEST_TOKEN = 16
 """Characters that the user token of a hub of ours has at least."""
@@ -50,7 +53,7 @@ class Serving(Struct):
 
 class _Hub(msgspec.Struct):
     url: str
-    token: str
+    port: HubPort
     server: HubServer | None = None
 
 
@@ -86,8 +89,8 @@ async def _serve(
 ) -> None:
     chosen = here.settings.plugins
     plugins = discover(installed(), block=chosen.block, order=chosen.order, only=chosen.only)
-    async with _hub(here, environ, port) as hub, HubClient(hub.url, hub.token) as client:
-        host = _host(here, environ, hub, client, plugins)
+    async with _hub(here, environ, port) as hub:
+        host = _host(here, environ, hub, plugins)
         _stop_on_signals(host)
         running = asyncio.create_task(host.run(), name="host")
         ready = asyncio.create_task(host.ready.wait(), name="ready")
@@ -122,9 +125,7 @@ async def _stop_with_hub(server: HubServer | None, host: Host) -> None:
         host.stop()
 
 
-def _host(
-    here: Here, environ: Mapping[str, str], hub: _Hub, client: HubClient, plugins: Plugins
-) -> Host:
+def _host(here: Here, environ: Mapping[str, str], hub: _Hub, plugins: Plugins) -> Host:
     settings = here.settings
     return Host(
         HostSettings(
@@ -136,8 +137,7 @@ def _host(
         ),
         places=here.places,
         environ=environ,
-        # A hub in this loop is asked without a wire, which would cost more than what it does.
-        hub=client if hub.server is None else LocalHub(hub.server.service),
+        hub=hub.port,
         hooks=Hooks(plugins.manager, reports=plugins.reports),
         control=ControlServer(here.places.control_socket),
         clock=SystemClock(),
@@ -183,9 +183,14 @@ async def _hub(here: Here, environ: Mapping[str, str], port: int | None) -> Asyn
             detail = f"--port {port} and the hub's address {named} contradict each other"
             raise Usage(detail, fix="leave out --port, or unset AGENT_RELAY_URL")
         token = find_token(here)
-        if token is not None and await _proves_itself(named, token):
-            yield _Hub(url=named, token=token)
-            return
+        if token is not None:
+            # Late: a host with its own hub needs no client of one, which is slow to import.
+            from relay_core.hub_client import HubClient
+
+            async with HubClient(named, token) as client:
+                if await _proves_itself(client):
+                    yield _Hub(url=named, port=client)
+                    return
         if not loopback(place.hostname or ""):
             raise HubUnreachable(f"no hub answers at {named}", fix="unset AGENT_RELAY_URL")
         port = place.port
@@ -206,7 +211,8 @@ async def _hub(here: Here, environ: Mapping[str, str], port: int | None) -> Asyn
         limits=hub_limits(here.settings),
         failpoint=failpoint.blocking if isinstance(failpoint, ArmedFailpoints) else _unarmed,
     ) as server:
-        yield _Hub(url=server.url, token=server.token, server=server)
+        # A hub in this loop is asked without a wire, which would cost more than what it does.
+        yield _Hub(url=server.url, port=LocalHub(server.service), server=server)
 
 
 def _unarmed(name: Failpoint) -> bool:  # noqa: ARG001 - the shape of a failpoint
@@ -255,11 +261,10 @@ def hub_limits(settings: Settings) -> Limits:
     )
 
 
-async def _proves_itself(url: str, token: str) -> bool:
+async def _proves_itself(client: HubClient) -> bool:
     """Tell whether a hub that knows the token is there; False where nobody answers at all."""
-    async with HubClient(url, token) as client:
-        try:
-            await client.authenticate()
-        except HubUnreachable:
-            return False
+    try:
+        await client.authenticate()
+    except HubUnreachable:
+        return False
     return True

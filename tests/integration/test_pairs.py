@@ -34,7 +34,7 @@ async def newest(rig: Rig, thread: str, words: str) -> str:
         found[:] = [item.text for item in await rig.codex.user_items(thread)] or [""]
         return words in found[-1]
 
-    await rig.until(there, f"a turn with {words!r}", rig.host, every_s=0.05)
+    await rig.until(there, f"a turn with {words!r}", rig.host)
     return found[-1]
 
 
