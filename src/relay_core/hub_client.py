@@ -12,6 +12,7 @@ import msgspec
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 
+from relay_core.dead_letters import DeadLetter, DeadList, DeadView
 from relay_core.errors import (
     HubRefused,
     HubUnreachable,
@@ -29,9 +30,6 @@ from relay_core.hub_api import (
     Claim,
     ClaimList,
     ClaimRequest,
-    DeadLetter,
-    DeadList,
-    DeadView,
     ErrorBody,
     Fence,
     HeartbeatRequest,

@@ -6,8 +6,8 @@ from collections.abc import Awaitable
 import pytest
 
 from hub_kit import Hub, agent_caller, memory_hub
+from relay_core.dead_letters import DeadLetter
 from relay_core.errors import HubRefused
-from relay_core.hub_api import DeadLetter
 from relay_core.messages import AgentId, ClaimState, DeliveryId, DeliveryState, Message
 from relay_core.retry import MAX_ATTEMPTS
 from relay_hub.callers import USER, Caller

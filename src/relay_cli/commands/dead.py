@@ -21,8 +21,8 @@ from relay_cli.output import Output
 from relay_cli.patience import finish
 from relay_cli.problems import Usage
 from relay_cli.view import NOTHING, ago, shortened
+from relay_core.dead_letters import DeadLetter, DeadView
 from relay_core.errors import HubRefused
-from relay_core.hub_api import DeadLetter, DeadView
 from relay_core.messages import Delivery, DeliveryId, Struct
 
 if TYPE_CHECKING:

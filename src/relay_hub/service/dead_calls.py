@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from relay_core.hub_api import DeadLetter, DeadList, DeadView
+from relay_core.dead_letters import DeadLetter, DeadList, DeadView
 from relay_core.messages import AgentId, Delivery, DeliveryId
 from relay_hub.callers import Caller
 from relay_hub.service import dead_letters

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from relay_core.dead_letters import AttemptView, DeadLetter, DeadView
 from relay_core.errors import HubRefused
-from relay_core.hub_api import AttemptView, DeadLetter, DeadView
 from relay_core.messages import ClaimState, Delivery, DeliveryId, DeliveryState, Message
 from relay_hub.callers import Caller
 from relay_hub.service import checks, posting, sending

@@ -16,7 +16,8 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
-from relay_core.hub_api import DeadLetter, Pair, Transition
+from relay_core.dead_letters import DeadLetter, Transition
+from relay_core.hub_api import Pair
 from relay_core.messages import (
     AgentId,
     AttemptId,

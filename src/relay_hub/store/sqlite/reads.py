@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from relay_core.dead_letters import DeadLetter, Transition
 from relay_core.delivery import IN_DOUBT
-from relay_core.hub_api import DeadLetter, Pair, Transition
+from relay_core.hub_api import Pair
 from relay_core.messages import (
     AgentId,
     Attempt,
