@@ -118,7 +118,7 @@ def test_a_broken_config_file_is_named_with_its_line(patient: Patient):
     lines[3] = 'ttl = "2d"'
     patient.relay.config.write_text("\n".join(lines))
 
-    assert codes(patient.looked()) == {"host-missing"}
+    assert codes(patient.looked()) == {"host-missing", "plugin-not-installed"}
 
 
 def test_a_broken_profiles_file_is_named_with_its_line(patient: Patient):
@@ -216,7 +216,7 @@ def test_a_store_that_is_whole_is_left_as_it_is(patient: Patient):
     store = _store(patient)
     before = {each.name: each.read_bytes() for each in store.parent.glob("hub.sqlite*")}
 
-    assert codes(patient.looked()) == {"host-missing"}
+    assert codes(patient.looked()) == {"host-missing", "plugin-not-installed"}
 
     assert {each.name: each.read_bytes() for each in store.parent.glob("hub.sqlite*")} == before
 
@@ -292,6 +292,15 @@ def test_a_check_that_fails_hides_nothing_of_the_others(
     assert "check-failed" not in codes(patient.looked())
 
 
+def test_a_check_that_never_ends_is_left_alone(patient: Patient, monkeypatch: pytest.MonkeyPatch):
+    forever = threading.Event()
+    monkeypatch.setattr(looking, "look_at_profiles", lambda environ: forever.wait())
+    monkeypatch.setattr(looking, "CHECK_LIMIT_S", 1)
+
+    assert "profiles: not done" in patient.finding("check-failed")["detail"]
+    forever.set()
+
+
 # --- the hub ---------------------------------------------------------------------------------
 
 
@@ -350,6 +359,21 @@ def test_a_variable_that_names_nobodys_hub_is_unset(patient: Patient):
     assert patient.heals("hub-unreachable")["command"] == "unset AGENT_RELAY_URL"
 
 
+def test_a_variable_that_names_another_hub_than_the_hosts_is_unset(patient: Patient, other: Relay):
+    patient.relay("up", "--detach").worked()
+    other.environ["AGENT_RELAY_TOKEN"] = (patient.relay.data / "token").read_text().strip()
+    patient.environ["AGENT_RELAY_URL"] = other.up()["url"]
+
+    assert patient.heals("hub-elsewhere")["command"] == "unset AGENT_RELAY_URL"
+
+
+def test_another_name_of_this_machine_is_no_other_hub(patient: Patient):
+    patient.relay("up", "--detach").worked()
+    patient.environ["AGENT_RELAY_URL"] = f"http://LOCALHOST:{patient.port}/"
+
+    assert "hub-elsewhere" not in codes(patient.looked())
+
+
 def test_a_wrong_token_in_the_environment_is_unset(patient: Patient):
     patient.relay("up", "--detach").worked()
     patient.environ["AGENT_RELAY_TOKEN"] = "x" * 40
@@ -397,7 +421,7 @@ def test_fix_leaves_what_loses_something(patient: Patient):
     report = patient.looked("--fix")
 
     assert report["mended"] == []
-    assert codes(report) == {"store-damaged"}
+    assert codes(report) == {"store-damaged", "plugin-not-installed"}
     assert (patient.relay.data / "hub.sqlite").read_text() == "my diary"
 
 

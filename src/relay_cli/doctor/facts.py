@@ -108,7 +108,8 @@ class FolderState(enum.StrEnum):
 
 
 class HostFacts(Struct):
-    """The host. `pid` is that of whatever listens; `own_version` is this command's."""
+    """The host. `pid` is that of whatever listens; `own_version` is this command's; `hub_url` is
+    the hub that it serves."""
 
     socket: Path
     state: HostState
@@ -116,6 +117,7 @@ class HostFacts(Struct):
     folder: FolderState = FolderState.FINE
     version: str | None = None
     pid: int | None = None
+    hub_url: str | None = None
 
 
 class HubState(enum.StrEnum):

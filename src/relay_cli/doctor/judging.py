@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from relay_cli.doctor.facts import (
     Facts,
@@ -29,6 +30,7 @@ from relay_cli.variables import VARIABLES
 from relay_core.discovery import PluginState
 from relay_core.errors import SocketsForbidden
 from relay_core.sessions import Agent
+from relay_core.settings import loopback
 from relay_core.variables import Reach
 
 UP = "agent-relay up --detach"
@@ -241,7 +243,10 @@ def _silent(facts: HostFacts) -> Finding:
 
 def judge_hub(hub: HubFacts | None, host: HostFacts, token: TokenFacts) -> Iterator[Finding]:
     """The hub, seen from where commands look for it."""
-    if hub is None or hub.state is HubState.PROVED or host.state is HostState.SILENT:
+    if hub is None:
+        return
+    if hub.state is HubState.PROVED:
+        yield from _elsewhere(hub, host)
         return
     match hub.state:
         case HubState.UNPROVED if hub.file_proves:
@@ -259,6 +264,21 @@ def judge_hub(hub: HubFacts | None, host: HostFacts, token: TokenFacts) -> Itera
             return  # the hub takes a free port; who listens on the usual one is no matter
         case _:
             yield _taken(hub, host)
+
+
+def _elsewhere(hub: HubFacts, host: HostFacts) -> Iterator[Finding]:
+    if host.hub_url is None or _place(host.hub_url) == _place(hub.url):
+        return
+    detail = f"the running host serves {host.hub_url}, but commands ask {hub.url} ({hub.origin})"
+    command = RESTART if hub.named is None else f"unset {URL}"
+    yield found("hub-elsewhere", detail, command=command)
+
+
+def _place(url: str) -> tuple[str, str, int | None]:
+    """Where an address leads: this machine has several names."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return parts.scheme, "" if loopback(host) else host, parts.port
 
 
 def _foreign_by_name(hub: HubFacts, token: TokenFacts) -> Finding:

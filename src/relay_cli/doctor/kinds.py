@@ -310,6 +310,12 @@ KINDS: tuple[Kind, ...] = (
         "Start it there, or let it be found where it is.",
     ),
     _kind(
+        "hub-elsewhere",
+        WRONG,
+        "The running host serves one hub, and commands typed here ask another.",
+        "Unset the variable that names the other hub, or restart the host where it is set.",
+    ),
+    _kind(
         "hub-foreign",
         WRONG,
         "The hub that listens on the usual port is another user's, so that none of yours starts.",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import difflib
 import os
 import stat
+import threading
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import msgspec
 
@@ -114,7 +116,33 @@ async def _in_time(
 
 
 def _in_thread(check: Callable[[], T]) -> Callable[[], Awaitable[T]]:
-    return lambda: asyncio.to_thread(check)
+    """Let a check block, in a thread that nobody waits for once its time is over."""
+
+    async def done() -> T:
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
+
+        def settle(result: T | None, error: Exception | None) -> None:
+            if answer.done():
+                return
+            if error is None:
+                answer.set_result(cast("T", result))
+            else:
+                answer.set_exception(error)
+
+        def run() -> None:
+            result, failure = None, None
+            try:
+                result = check()
+            except Exception as error:  # noqa: BLE001 - it is raised where the check is awaited
+                failure = error
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(settle, result, failure)
+
+        threading.Thread(target=run, daemon=True).start()
+        return await answer
+
+    return done
 
 
 # --- what was set ----------------------------------------------------------------------------
@@ -264,9 +292,9 @@ async def look_at_plugins(here: Here, host: HostFacts) -> PluginFacts:
         answer = await ask_host("plugins", None, PluginList, timeout_s=ASK_LIMIT_S)
         return PluginFacts(reports=answer.plugins, unmatched=strangers)
     try:
-        loaded = await asyncio.to_thread(
-            discover, candidates, block=chosen.block, order=chosen.order, only=chosen.only
-        )
+        loaded = await _in_thread(
+            lambda: discover(candidates, block=chosen.block, order=chosen.order, only=chosen.only)
+        )()
     except PluginConflict as error:
         return PluginFacts(unmatched=strangers, conflict=trouble(error))
     return PluginFacts(reports=loaded.reports, unmatched=strangers)
@@ -276,8 +304,8 @@ async def look_at_plugins(here: Here, host: HostFacts) -> PluginFacts:
 
 
 async def _hub_and_mail(here: Here, host: HostFacts) -> tuple[HubFacts | None, MailFacts | None]:
-    if host.state is HostState.FORBIDDEN:
-        return None, None
+    if host.state in (HostState.FORBIDDEN, HostState.SILENT):
+        return None, None  # the host would be asked where its hub is
     place = await find_hub(here, None)
     named = here.settings.hub.token
     ours = _token_in_file(here)

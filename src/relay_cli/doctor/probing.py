@@ -53,7 +53,9 @@ async def probe_host(places: Places, *, limit_s: float) -> HostFacts:
         ping = msgspec.json.decode(answer, type=Ping)
     except (control.HostUnreachable, control.HostRefused, WireError, msgspec.DecodeError):
         return msgspec.structs.replace(facts, state=HostState.SILENT, pid=pid)
-    return msgspec.structs.replace(facts, state=HostState.RUNS, version=ping.version, pid=ping.pid)
+    return msgspec.structs.replace(
+        facts, state=HostState.RUNS, version=ping.version, pid=ping.pid, hub_url=ping.hub_url
+    )
 
 
 def _pid(listener: object) -> int | None:
