@@ -30,8 +30,15 @@ from relay_core.messages import Struct
 from relay_core.sessions import RegistrationPatch
 from relay_plugins.codex import LaunchRequest, LeaveRequest, PrepareRequest, codex_home
 from relay_plugins.codex.address import parse_address
-from relay_plugins.codex.arguments import CommandLine, Typed, command_line, read_arguments
+from relay_plugins.codex.arguments import (
+    CommandLine,
+    Typed,
+    command_line,
+    read_arguments,
+    wanted_thread,
+)
 from relay_plugins.codex.launcher import CodexBinary, find_codex
+from relay_plugins.codex.saved import find_saved
 from relay_plugins.codex.terminals import Launch
 from relay_plugins.codex.variables import STATE_PATH, SessionWishes, read_wishes
 
@@ -91,7 +98,9 @@ class Session(Struct):
     AGENT_RELAY_APPROVAL or the profile's `approval` (open, guarded, read-only), or by Codex's own
     words in AGENT_RELAY_CODEX_APPROVAL_POLICY and AGENT_RELAY_CODEX_SANDBOX, each of which comes
     before the mode. Options that are typed come before all of them. A profiles.json or a variable
-    that cannot be understood refuses the start.
+    that cannot be understood refuses the start. A session that is resumed or forked keeps the
+    permissions that it had, because Codex changes none then: one that had a wider sandbox than is
+    asked for is not resumed.
 
     These count for the session, and come from this shell:
 
@@ -180,6 +189,7 @@ def _start(
     folder, lock = ("", None) if url else _make_folder(session.here.places.sockets)
     try:
         address = parse_address(url or f"unix://{folder}/{SOCKET}", home).text
+        wanted = wanted_thread(typed, session.wishes)
         line = command_line(
             arguments,
             typed,
@@ -187,10 +197,10 @@ def _start(
             address=address,
             cwd=session.cwd,
             mode=mode,
-            is_saved=_is_saved(home, session.wishes.thread_id),
+            saved=None if wanted is None else find_saved(home, wanted, session.cwd),
         )
-        if line.warning:
-            output.remark(line.warning)
+        if line.remark:
+            output.remark(line.remark)
         _keep(_plan(session, line, address, folder), session.codex.path_variable(os.environ))
     finally:
         if lock is not None:
@@ -203,7 +213,8 @@ def _plan(session: Session, line: CommandLine, address: str, folder: str) -> Pla
         id=secrets.token_hex(16),
         environment=session.environment,
         approval=line.mode,
-        at_ms=time.time_ns() // 1_000_000,
+        # What a resumed session may do was settled before; else only turns from now on tell.
+        at_ms=0 if line.resumes else time.time_ns() // 1_000_000,
         cwd=None if folder else os.path.realpath(session.cwd),
         thread=line.thread,
     )
@@ -268,8 +279,3 @@ def _sweep(sockets: Path) -> None:
             remove(str(folder))
         finally:
             os.close(lock)
-
-
-def _is_saved(home: Path, thread: str | None) -> bool:
-    """Whether Codex has a thread that can be resumed."""
-    return thread is not None and any(home.glob(f"sessions/*/*/*/rollout-*-{thread}.jsonl"))

@@ -37,6 +37,18 @@ MODES: dict[str, Flags] = {
 }
 
 
+SANDBOXES = ("read-only", "workspace-write", "danger-full-access")
+"""From the narrowest to the widest."""
+
+
+def is_wider(sandbox: str, asked: str) -> bool:
+    """Whether a sandbox lets more through than the one that is asked for; one that is not known
+    does."""
+    if sandbox not in SANDBOXES or asked not in SANDBOXES:
+        return sandbox != asked
+    return SANDBOXES.index(sandbox) > SANDBOXES.index(asked)
+
+
 class _Sandbox(msgspec.Struct, frozen=True):
     type: str = ""
 
@@ -71,7 +83,13 @@ def mode_of(approval: str, sandbox: str) -> str:
 
 
 def read_mode(rollout: Path, since_ms: int = 0) -> str | None:
-    """The mode of the newest turn in a rollout file; None when the file does not tell.
+    """The mode of the newest turn in a rollout file, as `read_flags` reads it."""
+    flags = read_flags(rollout, since_ms)
+    return None if flags is None else mode_of(flags.approval, flags.sandbox)
+
+
+def read_flags(rollout: Path, since_ms: int = 0) -> Flags | None:
+    """What the newest turn in a rollout file ran with; None when the file does not tell.
 
     `since_ms`: of a turn before this moment nothing is known, because it ran in another terminal.
 
@@ -91,7 +109,7 @@ def read_mode(rollout: Path, since_ms: int = 0) -> str | None:
         except (msgspec.MsgspecError, RecursionError, UnicodeError):
             continue
         if context.approval_policy and context.sandbox_policy.type:
-            return mode_of(context.approval_policy, context.sandbox_policy.type)
+            return Flags(approval=context.approval_policy, sandbox=context.sandbox_policy.type)
     return None
 
 

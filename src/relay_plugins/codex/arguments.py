@@ -2,14 +2,16 @@
 
 # Rule 1: what the user types beats the environment, the environment beats the profile.
 # Rule 2: what Codex would refuse or what would open no session is refused here, in one line.
-# Rule 3: everything else is passed on as it is, and after `--` nothing is looked at.
+# Rule 3: on an app-server Codex takes no permissions for a session that it resumes or forks: that
+#         keeps its own. Where they are known to be wider than what is asked for, it is not opened.
+# Rule 4: everything else is passed on as it is, and after `--` nothing is looked at.
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 from relay_core import RelayError, Struct
-from relay_plugins.codex.approval import MODES, Flags, mode_of
+from relay_plugins.codex.approval import MODES, Flags, is_wider, mode_of
 from relay_plugins.codex.variables import SessionWishes
 
 PERMISSIONS = {
@@ -73,24 +75,38 @@ REFUSED = {
 }
 
 
+NOT_APPLIED = (
+    "Codex keeps the permissions of a session that it resumes or forks: approval mode {mode} is "
+    "not applied"
+)
+
+
 class BadArguments(RelayError):
     """These arguments open no session."""
 
     code = "usage"
 
 
+class NotResumed(RelayError):
+    """There is nothing to resume, or not under these conditions."""
+
+    code = "not_resumed"
+
+
 class Typed(Struct):
     """What the user typed.
 
     `command` is the command that opens a session, `at` the place behind it (0 without one),
-    `thread` the thread that it names. `asks_only` when help or the version is wanted, and no
-    session. The others are what Codex's options say; `permissions` is the approval mode of an
-    option that settles both approval and sandbox, empty for one that is none of ours.
+    `thread` the thread that it names, `last` whether it wants the last one. `asks_only` when help
+    or the version is wanted, and no session. The others are what Codex's options say; `permissions`
+    is the approval mode of an option that settles both approval and sandbox, empty for one that is
+    none of ours.
     """
 
     command: str | None = None
     at: int = 0
     thread: str | None = None
+    last: bool = False
     asks_only: bool = False
     cwd: str | None = None
     model: str | None = None
@@ -99,13 +115,31 @@ class Typed(Struct):
     permissions: str | None = None
 
 
+class Wanted(Struct):
+    """A session of before that is to be resumed: the one that is named, or the folder's last."""
+
+    thread: str | None = None
+
+
+class Saved(Struct):
+    """A thread that Codex has; `flags` are what its newest turn ran with."""
+
+    thread: str
+    flags: Flags | None = None
+
+
 class CommandLine(Struct):
-    """What Codex is run with; `mode` is the approval mode that it asks for, where it is known."""
+    """What Codex is run with.
+
+    `thread` is the one that is resumed, `mode` the approval mode that is asked for, where it is
+    known; `resumes` that the session keeps what it had. `remark` is a line for the user.
+    """
 
     arguments: tuple[str, ...]
     thread: str | None = None
     mode: str | None = None
-    warning: str | None = None
+    resumes: bool = False
+    remark: str | None = None
 
 
 def read_arguments(arguments: Sequence[str]) -> Typed:
@@ -127,12 +161,12 @@ def read_arguments(arguments: Sequence[str]) -> Typed:
     command = first if "--" not in arguments[:at] else ""
     if command in OTHER_COMMANDS and not asks_only:
         raise BadArguments(f"`codex {command}` opens no session", fix=f"run `codex {command}`")
-    opens = command in OPENING
-    names_thread = command == RESUME and len(words) > 1 and "last" not in found
-    return Typed(
+    opens, last = command in OPENING, "last" in found
+    typed = Typed(
         command=command if opens else None,
         at=at + 1 if opens else 0,
-        thread=words[1][1] if names_thread else None,
+        thread=words[1][1] if opens and len(words) > 1 and not last else None,
+        last=last,
         asks_only=asks_only,
         cwd=found.get("cd"),
         model=found.get("model", found.get("config model")),
@@ -140,6 +174,22 @@ def read_arguments(arguments: Sequence[str]) -> Typed:
         sandbox=found.get("sandbox", found.get("config sandbox_mode")),
         permissions=next((PERMISSIONS[name] for name in PERMISSIONS if name in found), None),
     )
+    if opens and not asks_only and _asks_for_permissions(typed):
+        detail = f"Codex changes no permissions when it {command}s a session on an app-server"
+        raise BadArguments(detail, fix="leave them out, and use /permissions in the session")
+    return typed
+
+
+def _asks_for_permissions(typed: Typed) -> bool:
+    return not (typed.approval is typed.sandbox is typed.permissions is None)
+
+
+def wanted_thread(typed: Typed, wishes: SessionWishes) -> Wanted | None:
+    """Which session of before is to be resumed, as far as it is known before Codex asks."""
+    if typed.command is not None:
+        known = typed.command == RESUME and (typed.thread or typed.last)
+        return Wanted(thread=typed.thread) if known else None
+    return None if wishes.thread_mode == "start" else Wanted(thread=wishes.thread_id)
 
 
 def command_line(
@@ -150,41 +200,77 @@ def command_line(
     address: str,
     cwd: str,
     mode: str | None,
-    is_saved: bool,
+    saved: Saved | None,
 ) -> CommandLine:
-    """Put together what Codex is run with.
+    """Put together what Codex is run with; NotResumed when there is nothing to resume, or only with
+    a wider sandbox than is asked for.
 
-    `mode` is the approval mode that environment or profile ask for; `is_saved` tells whether Codex
-    has the thread of CODEX_THREAD_ID.
+    `mode` is the approval mode that environment or profile ask for, `saved` the thread that
+    `wanted_thread` meant, where Codex has it.
     """
-    flags = _flags(typed, wishes, mode)
+    asked = _flags(typed, wishes, mode)
     ours = ["--remote", address]
     if typed.cwd is None:
         ours += ["-C", cwd]
     if typed.model is None and wishes.model is not None:
         ours += ["-m", wishes.model]
-    if typed.permissions is None and typed.sandbox is None and flags.sandbox:
-        ours += ["-s", flags.sandbox]
-    if typed.permissions is None and typed.approval is None and flags.approval:
-        ours += ["-a", flags.approval]
-    opening, thread = list(arguments[: typed.at]), typed.thread
-    if typed.command is None and _resumes(wishes, is_saved=is_saved):
-        opening, thread = [RESUME], wishes.thread_id
-        ours.append(thread or "--last")
-    asked = mode_of(flags.approval, flags.sandbox) if flags.approval and flags.sandbox else None
+    if typed.command is not None or _resumes(wishes, saved):
+        return _old_session(arguments, typed, ours, asked, saved)
+    if typed.permissions is None and typed.sandbox is None and asked.sandbox:
+        ours += ["-s", asked.sandbox]
+    if typed.permissions is None and typed.approval is None and asked.approval:
+        ours += ["-a", asked.approval]
+    known = mode_of(asked.approval, asked.sandbox) if asked.approval and asked.sandbox else None
     return CommandLine(
-        arguments=(*opening, *ours, *arguments[typed.at :]),
-        thread=thread,
-        mode=asked,
-        warning=WARNING if asked == "open" and typed.permissions is None else None,
+        arguments=(*ours, *arguments),
+        mode=known,
+        remark=WARNING if known == "open" and typed.permissions is None else None,
     )
 
 
-def _resumes(wishes: SessionWishes, *, is_saved: bool) -> bool:
-    """Whether the environment wants a thread resumed; Codex starts one where it has none to."""
-    if wishes.thread_mode == "auto":
-        return wishes.thread_id is None or is_saved
-    return wishes.thread_mode == RESUME
+def _resumes(wishes: SessionWishes, saved: Saved | None) -> bool:
+    if wishes.thread_mode == RESUME and saved is None:
+        which = wishes.thread_id or "of this folder"
+        raise NotResumed(f"Codex has no session {which}", fix="set CODEX_THREAD_MODE=auto")
+    return wishes.thread_mode != "start" and saved is not None
+
+
+def _old_session(
+    arguments: Sequence[str],
+    typed: Typed,
+    ours: list[str],
+    asked: Flags,
+    saved: Saved | None,
+) -> CommandLine:
+    """Resume or fork: with `--remote` Codex takes no permissions then, the session keeps its own.
+
+    Where that is known to be more than is asked for, nothing is opened.
+    """
+    wanted = asked.sandbox or asked.approval
+    is_known = saved is not None and saved.flags is not None
+    if saved is not None and saved.flags is not None and asked.sandbox:
+        _refuse_wider(saved.flags, asked)
+    if typed.command == RESUME and typed.last and saved is None and wanted:
+        raise NotResumed("Codex has no session of this folder", fix="leave `resume --last` out")
+    opening = list(arguments[: typed.at])
+    if typed.command is None and saved is not None:
+        opening, ours = [RESUME], [*ours, saved.thread]
+    mode = mode_of(asked.approval or "?", asked.sandbox or "?")
+    return CommandLine(
+        arguments=(*opening, *ours, *arguments[typed.at :]),
+        thread=saved.thread if saved else None,
+        resumes=typed.command != "fork",
+        remark=NOT_APPLIED.format(mode=mode) if wanted and not is_known else None,
+    )
+
+
+def _refuse_wider(has: Flags, asked: Flags) -> None:
+    if is_wider(has.sandbox, asked.sandbox):
+        detail = (
+            f"this session ran with the sandbox {has.sandbox}, {asked.sandbox} is asked for, and "
+            "Codex changes no permissions when it resumes one"
+        )
+        raise NotResumed(detail, fix="start a new one, or ask for no approval mode")
 
 
 def _flags(typed: Typed, wishes: SessionWishes, mode: str | None) -> Flags:

@@ -2,16 +2,29 @@
 
 import pytest
 
-from relay_plugins.codex.arguments import BadArguments, CommandLine, command_line, read_arguments
+from relay_plugins.codex.approval import Flags
+from relay_plugins.codex.arguments import (
+    BadArguments,
+    CommandLine,
+    NotResumed,
+    Saved,
+    command_line,
+    read_arguments,
+    wanted_thread,
+)
 from relay_plugins.codex.variables import SessionWishes
 
 PLAIN = SessionWishes()
 THREAD = "01a2035e-65cf-7a23-8732-e01ec8959ad9"
 ALWAYS = ("--remote", "unix:///s", "-C", "/w")
+SAVED = Saved(thread=THREAD, flags=Flags(approval="on-request", sandbox="workspace-write"))
 
 
 def line(
-    *typed: str, wishes: SessionWishes = PLAIN, mode: str | None = None, is_saved: bool = False
+    *typed: str,
+    wishes: SessionWishes = PLAIN,
+    mode: str | None = None,
+    saved: Saved | None = None,
 ) -> CommandLine:
     return command_line(
         typed,
@@ -20,7 +33,7 @@ def line(
         address="unix:///s",
         cwd="/w",
         mode=mode,
-        is_saved=is_saved,
+        saved=saved,
     )
 
 
@@ -28,7 +41,7 @@ def test_without_any_wish_codex_gets_an_address_and_a_folder():
     made = line()
 
     assert made.arguments == ALWAYS
-    assert (made.mode, made.warning, made.thread) == (None, None, None)
+    assert (made.mode, made.remark, made.thread) == (None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +57,7 @@ def test_a_mode_becomes_two_flags_and_open_is_warned_of(mode: str, flags: tuple[
 
     assert made.arguments == (*ALWAYS, *flags, "do it")
     assert made.mode == mode
-    assert (made.warning is not None) == (mode == "open")
+    assert (made.remark is not None) == (mode == "open")
 
 
 def test_codexs_own_words_in_the_environment_beat_the_mode_one_by_one():
@@ -68,7 +81,7 @@ def test_a_flag_that_is_typed_wins_over_the_mode(typed: tuple[str, ...]):
     made = line(*typed, mode="open")
 
     assert made.arguments == (*ALWAYS, "-a", "never", *typed)
-    assert (made.mode, made.warning) == ("read-only", None)
+    assert (made.mode, made.remark) == ("read-only", None)
 
 
 def test_the_flag_that_gives_up_all_asking_stands_alone():
@@ -89,45 +102,94 @@ def test_the_model_of_the_environment_is_passed_on():
 
 
 @pytest.mark.parametrize(
-    ("typed", "thread", "expected"),
+    ("typed", "expected"),
     [
-        (("resume", THREAD), THREAD, ("resume", *ALWAYS, THREAD)),
-        (("resume", "--last"), None, ("resume", *ALWAYS, "--last")),
-        (("resume", "--last", "go on"), None, ("resume", *ALWAYS, "--last", "go on")),
-        (("resume",), None, ("resume", *ALWAYS)),
-        (("--search", "resume", THREAD), THREAD, ("--search", "resume", *ALWAYS, THREAD)),
-        (("fork", THREAD), None, ("fork", *ALWAYS, THREAD)),
+        (("resume", THREAD), ("resume", *ALWAYS, THREAD)),
+        (("resume", "--last"), ("resume", *ALWAYS, "--last")),
+        (("resume", "--last", "go on"), ("resume", *ALWAYS, "--last", "go on")),
+        (("resume",), ("resume", *ALWAYS)),
+        (("--search", "resume", THREAD), ("--search", "resume", *ALWAYS, THREAD)),
+        (("fork", THREAD), ("fork", *ALWAYS, THREAD)),
     ],
 )
 def test_a_command_that_opens_a_session_stays_in_front(
-    typed: tuple[str, ...], thread: str | None, expected: tuple[str, ...]
+    typed: tuple[str, ...], expected: tuple[str, ...]
 ):
     made = line(*typed, wishes=SessionWishes(thread_mode="resume", thread_id="other"))
 
-    assert (made.arguments, made.thread) == (expected, thread)
+    assert made.arguments == expected
 
 
 @pytest.mark.parametrize(
-    ("mode", "thread", "is_saved", "expected"),
+    ("mode", "saved", "expected"),
     [
-        ("start", THREAD, True, (*ALWAYS, "hello")),
-        ("resume", THREAD, True, ("resume", *ALWAYS, THREAD, "hello")),
-        ("resume", THREAD, False, ("resume", *ALWAYS, THREAD, "hello")),
-        ("resume", None, False, ("resume", *ALWAYS, "--last", "hello")),
-        ("auto", THREAD, True, ("resume", *ALWAYS, THREAD, "hello")),
-        ("auto", THREAD, False, (*ALWAYS, "hello")),
-        ("auto", None, False, ("resume", *ALWAYS, "--last", "hello")),
+        ("start", SAVED, (*ALWAYS, "hello")),
+        ("resume", SAVED, ("resume", *ALWAYS, THREAD, "hello")),
+        ("auto", SAVED, ("resume", *ALWAYS, THREAD, "hello")),
+        ("auto", None, (*ALWAYS, "hello")),
     ],
 )
 def test_the_thread_mode_of_the_environment_opens_that_thread(
-    mode: str,
-    thread: str | None,
-    is_saved: bool,  # noqa: FBT001 - a column of the table
-    expected: tuple[str, ...],
+    mode: str, saved: Saved | None, expected: tuple[str, ...]
 ):
-    wishes = SessionWishes(thread_mode=mode, thread_id=thread)
+    assert line("hello", wishes=SessionWishes(thread_mode=mode), saved=saved).arguments == expected
 
-    assert line("hello", wishes=wishes, is_saved=is_saved).arguments == expected
+
+def test_without_a_thread_to_resume_the_thread_mode_resume_opens_none():
+    with pytest.raises(NotResumed):
+        line(wishes=SessionWishes(thread_mode="resume"))
+
+
+@pytest.mark.parametrize(
+    ("typed", "mode", "thread"),
+    [
+        (("resume", THREAD), "start", THREAD),
+        (("resume", "--last", "go on"), "start", None),
+        (("go on",), "auto", "of-the-environment"),
+    ],
+)
+def test_it_is_known_beforehand_which_thread_is_resumed(
+    typed: tuple[str, ...], mode: str, thread: str | None
+):
+    wishes = SessionWishes(thread_mode=mode, thread_id="of-the-environment")
+
+    wanted = wanted_thread(read_arguments(typed), wishes)
+
+    assert wanted is not None
+    assert wanted.thread == thread
+
+
+@pytest.mark.parametrize("typed", [("resume",), ("fork", THREAD), ("hello",)])
+def test_or_that_it_is_not_known(typed: tuple[str, ...]):
+    assert wanted_thread(read_arguments(typed), PLAIN) is None
+
+
+@pytest.mark.parametrize("mode", ["open", "guarded"])
+def test_a_resumed_session_gets_no_permissions_because_codex_takes_none(mode: str):
+    made = line("resume", THREAD, mode=mode, saved=SAVED)
+
+    assert made.arguments == ("resume", *ALWAYS, THREAD)
+    assert (made.mode, made.remark, made.resumes) == (None, None, True)
+
+
+def test_a_session_that_had_a_wider_sandbox_than_is_asked_for_is_not_resumed():
+    with pytest.raises(NotResumed) as caught:
+        line("resume", THREAD, mode="read-only", saved=SAVED)
+
+    assert "workspace-write" in caught.value.detail
+
+
+@pytest.mark.parametrize("typed", [("resume",), ("fork", "--last"), ("resume", "a name")])
+def test_where_nobody_knows_which_session_it_will_be_the_user_is_told(typed: tuple[str, ...]):
+    made = line(*typed, mode="guarded")
+
+    assert made.remark is not None
+    assert "guarded" in made.remark
+
+
+def test_the_last_session_is_not_made_up_where_a_mode_is_asked_for():
+    with pytest.raises(NotResumed):
+        line("resume", "--last", mode="guarded")
 
 
 @pytest.mark.parametrize(
@@ -140,6 +202,8 @@ def test_the_thread_mode_of_the_environment_opens_that_thread(
         (("exec", "do it"), "codex exec"),
         (("-m", "x", "login"), "codex login"),
         (("resume", "--add-dir=/x"), "--add-dir"),
+        (("resume", THREAD, "-s", "read-only"), "permissions"),
+        (("fork", "--yolo"), "permissions"),
     ],
 )
 def test_what_opens_no_such_session_is_refused_and_says_what_to_do(
