@@ -6,7 +6,6 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +54,16 @@ def test_with_codex_a_message_becomes_a_turn_proved(with_codex: Relay, codex_ver
 
 
 @pytest.mark.codex
-def test_readme_shows_what_the_demo_prints(with_codex: Relay):
+def test_with_codex_people_see_a_timeline_as_readme_shows_it(with_codex: Relay, codex_version: str):
     picture = README.read_text().split("<!-- ci: picture -->\n```text\n")[1].split("\n```")[0]
 
     printed = with_codex("demo").worked().out
 
     assert _without_what_changes(printed) == _without_what_changes(picture)
+    lines = printed.splitlines()
+    assert lines[0].startswith(f"Agent Relay demo with Codex {codex_version}, in /")
+    assert sum(" ms  " in line for line in lines) == len(STEPS_WITH_CODEX)
+    assert lines[-1].startswith("proved: one message, one turn in a real Codex")
 
 
 def _without_what_changes(text: str) -> list[str]:
@@ -71,24 +74,13 @@ def _without_what_changes(text: str) -> list[str]:
 
 
 @pytest.mark.codex
-def test_with_codex_people_see_a_timeline(with_codex: Relay, codex_version: str):
-    lines = with_codex("demo").worked().out.splitlines()
-
-    assert lines[0].startswith(f"Agent Relay demo with Codex {codex_version}, in /")
-    assert sum(" ms  " in line for line in lines) == len(STEPS_WITH_CODEX)
-    assert lines[-1].startswith("proved: one message, one turn in a real Codex")
-
-
-@pytest.mark.codex
 def test_a_message_that_never_reaches_codex_is_not_called_proved(with_codex: Relay):
-    began = time.monotonic()
-    done = with_codex("demo", "--json", environ=DROPPED)
+    done = with_codex("demo", "--json", "--wait", "3", environ=DROPPED)
 
     assert done.code == 5
     assert done.json["proved"] is False
     assert "delivered" not in [step["name"] for step in done.json["steps"]]
     assert "the thread holds the text 0 times" in done.json["trouble"]
-    assert time.monotonic() - began < 80
     assert _left_behind(with_codex) == []
 
 

@@ -9,10 +9,10 @@ import signal
 import click
 import msgspec
 
-from relay_cli.demo.stage import Stage
+from relay_cli.demo.stage import WAIT_S, Stage
 from relay_cli.demo.story import Finding, play_with_codex, play_with_echo
 from relay_cli.demo.timeline import Timeline
-from relay_cli.options import json_option
+from relay_cli.options import json_option, seconds
 from relay_cli.output import Output
 from relay_cli.problems import DEBUG_VARIABLE, ExitCode, NotProved
 from relay_core.errors import AdapterError
@@ -31,11 +31,19 @@ from relay_plugins.codex.launcher import find_codex
     Ends with 0 only if the message was proved to be in the session, once; else with 5.
     """,
 )
+@click.option(
+    "--wait",
+    type=seconds,
+    metavar="SECONDS",
+    default=f"{WAIT_S:g}",
+    show_default=True,
+    help="Wait so long for the message to arrive, and for its turn to end.",
+)
 @json_option
-def command(output: Output) -> None:
+def command(wait: float, output: Output) -> None:
     """Play the demo."""
     try:
-        finding = asyncio.run(_play(output))
+        finding = asyncio.run(_play(output, wait))
     except asyncio.CancelledError:
         raise click.Abort from None
     output.show_object(finding)
@@ -55,12 +63,12 @@ def command(output: Output) -> None:
         output.line(f"proved with echo agents, {took}; no Codex took part: {finding.fallback}")
 
 
-async def _play(output: Output) -> Finding:
+async def _play(output: Output, wait_s: float) -> Finding:
     _cancel_when_terminated()
     timeline = Timeline(output)
     fallback = codex = None
     keep = os.environ.get(DEBUG_VARIABLE) == "1"
-    async with Stage(os.environ, keep=keep) as stage:
+    async with Stage(os.environ, keep=keep, wait_s=wait_s) as stage:
         try:
             codex = await asyncio.to_thread(find_codex, stage.looking_for_codex(os.environ))
         except AdapterError as error:

@@ -22,6 +22,8 @@ from relay_core.places import Places, find_places
 
 T = TypeVar("T")
 
+WAIT_S = 15.0
+"""How long a demo waits for each of its messages' steps."""
 COMMAND_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0
 LONGEST_FOLDER = 60
@@ -42,8 +44,11 @@ class Stage:
     On leaving, all programs are stopped, by process id, and the folder is removed, but with `keep`.
     """
 
-    def __init__(self, environ: Mapping[str, str], *, keep: bool = False) -> None:
+    def __init__(
+        self, environ: Mapping[str, str], *, keep: bool = False, wait_s: float = WAIT_S
+    ) -> None:
         self._keep = keep
+        self.wait_s = wait_s
         self.root = Path(tempfile.mkdtemp(prefix="agent-relay-demo-", dir=_folder_for_sockets()))
         self.home = self.root / "home"
         self.codex_home = self.root / "codex"

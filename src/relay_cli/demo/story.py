@@ -32,8 +32,6 @@ from relay_plugins.codex.testing import (
 
 SENDER = AgentId("builder")
 ECHO = "echo"
-DELIVERY_LIMIT_S = 15.0
-TURN_LIMIT_S = 15.0
 LOOK_PAUSE_S = 0.05
 
 ECHO_SETTINGS = """\
@@ -173,7 +171,7 @@ async def _attach(stage: Stage, timeline: Timeline, address: str, thread_id: str
 
 
 async def _echo_agent(stage: Stage, timeline: Timeline) -> AgentId:
-    give_up = time.monotonic() + DELIVERY_LIMIT_S
+    give_up = time.monotonic() + stage.wait_s
     while time.monotonic() < give_up:
         timeline.doing("agent-relay agents")
         answer = await stage.run(_AgentsAnswer, "agent-relay", "agents")
@@ -196,7 +194,7 @@ async def _send(stage: Stage, timeline: Timeline, agent: AgentId, mark: str) -> 
 
 async def _follow(stage: Stage, timeline: Timeline, sent: SendResponse) -> Delivery | None:
     """Ask `show` until the message is delivered and its turn has ended; None when it never was."""
-    give_up = time.monotonic() + DELIVERY_LIMIT_S
+    give_up = time.monotonic() + stage.wait_s
     stored = delivered = False
     while True:
         timeline.doing(f"agent-relay show {sent.id}")
@@ -211,7 +209,7 @@ async def _follow(stage: Stage, timeline: Timeline, sent: SendResponse) -> Deliv
             took = (delivery.delivered_ms or 0) - view.created_at
             told = f"agent-relay show {sent.id}: delivered, {took} ms after it was stored"
             timeline.step("delivered", told, at_ms=delivery.delivered_ms)
-            give_up = time.monotonic() + TURN_LIMIT_S
+            give_up = time.monotonic() + stage.wait_s
         if delivered and delivery is not None and delivery.turn_status is not None:
             told = f"agent-relay show {sent.id}: its turn has ended, {delivery.turn_status}"
             timeline.step("turn", told)
@@ -245,7 +243,7 @@ async def _second_look(
 
 async def _answered(stage: Stage, sent: SendResponse, mark: str) -> str | None:
     """Look whether the echo's answer, with the same text, is in the sender's inbox."""
-    give_up = time.monotonic() + TURN_LIMIT_S
+    give_up = time.monotonic() + stage.wait_s
     while time.monotonic() < give_up:
         inbox = await stage.run(_InboxAnswer, "agent-relay", "inbox", SENDER)
         answers = [one for one in inbox.messages if one.reply_to == sent.id]
