@@ -93,7 +93,7 @@ from relay_core.sessions import (
     Turn,
     agent_id_for,
 )
-from relay_core.user_files import make_private_folder, read_user_file
+from relay_core.user_files import make_private_folder, read_user_file, replace_user_file
 from relay_core.variables import Reach, Variable, absolute_path, chosen_from
 
 __all__ = [
@@ -190,4 +190,5 @@ __all__ = [
     "make_private_folder",
     "parse_fence",
     "read_user_file",
+    "replace_user_file",
 ]

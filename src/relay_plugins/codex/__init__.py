@@ -61,6 +61,8 @@ def register_adapters(register: AdapterRegistrar) -> None:
         clock=register.clock,
         failpoint=register.failpoint,
         settings=_settings(register.table),
+        environ=register.environ,
+        memory=register.places.data / "codex.json",
     )
 
     async def status(_: msgspec.Raw) -> msgspec.Raw:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 
 import msgspec
@@ -16,6 +16,7 @@ from relay_core import (
     AdapterError,
     Attempt,
     Clock,
+    Environment,
     Evidence,
     Failpoint,
     Failpoints,
@@ -35,7 +36,7 @@ from relay_core import (
     WireError,
 )
 from relay_plugins.codex import looking
-from relay_plugins.codex.address import ADAPTER
+from relay_plugins.codex.address import ADAPTER, codex_above
 from relay_plugins.codex.app_server import AppServer
 from relay_plugins.codex.client import CallRefused, Connection, Unanswered, Unreachable
 from relay_plugins.codex.evidence import Handed
@@ -88,6 +89,8 @@ class CodexAdapter:
         failpoint: Failpoints,
         settings: CodexSettings = DEFAULTS,
         jitter: Callable[[], float] | None = None,
+        environ: Environment | None = None,
+        memory: Path | None = None,
     ) -> None:
         self._clock = clock
         self._failpoint = failpoint
@@ -99,12 +102,15 @@ class CodexAdapter:
             clock=clock,
             jitter=jitter or secrets.SystemRandom().random,
             report=self._events.put_nowait,
+            environ=environ or {},
+            memory=memory,
         )
 
     async def sessions(self) -> AsyncIterator[SessionEvent]:
         """Report sessions as they are seen, move and go, until the adapter is closed."""
         if self._settings.discover:
             self._servers.discover()
+            self._servers.recall()
         while (event := await self._events.get()) is not None:
             yield event
             self._events.task_done()  # whoever iterates has taken it in
@@ -114,10 +120,12 @@ class CodexAdapter:
         tracked = self._servers.thread(key)
         turn = None if tracked is None else tracked.turn
         stubborn = tracked is not None and turn is not None and turn.id == tracked.unsteerable
+        server = self._servers.server_of(key)
+        by_queue = server is not None and server.by_queue
         return Abilities(
             wake=True,
-            steer=Steering.NONE if stubborn else Steering.LIVE,
-            interrupt=True,
+            steer=Steering.NONE if stubborn or by_queue else Steering.LIVE,
+            interrupt=not by_queue,
             prove=Proof.BY_ID,
             reply=Replying.LINKED,
             visible=True,
@@ -149,16 +157,20 @@ class CodexAdapter:
         await self._servers.leave(launch_id)
 
     async def started(
-        self, thread_id: str, *, codex_home: Path | None, rollout: Path | None
+        self, thread_id: str, *, codex_home: Path | None, rollout: Path | None, parent: int
     ) -> None:
         """Take in that Codex starts a session, and return when all of it was reported.
 
         For a call of its SessionStart hook, which comes when the first turn has begun: its
-        terminal is there, and `rollout` tells what the session may do. Does not return while the
+        terminal is there, and `rollout` tells what the session may do. `parent` is the process that
+        started the hook. Does not return while the
         session is not found; nothing is lost when it is cancelled.
         """
         if self._settings.discover and codex_home is not None:
-            self._servers.discover(codex_home)
+            self._servers.meet(codex_home)
+            owner = await asyncio.to_thread(codex_above, parent)
+            if owner is not None:
+                self._do_beside(self._servers.embed(thread_id, codex_home, owner))
         self._servers.come_now(thread_id)
         tracked = await self._servers.seen(thread_id)
         await tracked.show_approval(rollout)
@@ -330,6 +342,9 @@ class CodexAdapter:
             except (AdapterError, WireError) as error:
                 log.info("thread %s: %s", tracked.id, error)
 
-        task = asyncio.create_task(report(server.connection), name=f"codex turn {turn_id}")
+        self._do_beside(report(server.connection))
+
+    def _do_beside(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work, name="codex errand")
         self._late.add(task)
         task.add_done_callback(self._late.discard)

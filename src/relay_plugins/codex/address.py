@@ -20,6 +20,7 @@ DEFAULT_SOCKET = Path("app-server-control") / "app-server-control.sock"
 
 FORMS = "unix:///absolute/path.sock or ws://127.0.0.1:PORT"
 MAX_PORT = 65_535
+MOST_ANCESTORS = 16
 MAX_TOKEN_BYTES = 16 * 1024
 
 _THREAD_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
@@ -162,6 +163,49 @@ def has_client(path: str) -> bool:
 def is_alive(process: Process) -> bool:
     """Whether this very process still runs."""
     return _start_ticks(process.pid) == process.started
+
+
+def started_s(process: Process) -> float:
+    """When a process started, in seconds since the Unix epoch; 0 where nobody can tell."""
+    try:
+        rows = Path("/proc/stat").read_text(encoding="ascii").splitlines()
+        boot = next(float(row.split()[1]) for row in rows if row.startswith("btime "))
+    except (OSError, StopIteration, ValueError):
+        return 0.0
+    return boot + process.started / os.sysconf("SC_CLK_TCK")
+
+
+class CodexProcess(Struct):
+    """A Codex that runs on this machine, with its program and its arguments."""
+
+    process: Process
+    binary: str
+    arguments: tuple[str, ...] = ()
+
+    @property
+    def serves_others(self) -> bool:
+        """Whether it is an app-server: its sessions are most likely found on its socket."""
+        return "app-server" in self.arguments
+
+
+def codex_above(pid: int) -> CodexProcess | None:
+    """The Codex among a process and those that it descends from; None where there is none."""
+    for _ in range(MOST_ANCESTORS):
+        started = _start_ticks(pid) if pid > 1 else None
+        if started is None:
+            return None
+        folder = Path(f"/proc/{pid}")
+        try:
+            binary = (folder / "exe").readlink()
+            words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            stat_line = (folder / "stat").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return None
+        if binary.name.startswith(ADAPTER):
+            process = Process(pid=pid, started=started)
+            return CodexProcess(process=process, binary=str(binary), arguments=tuple(words[1:]))
+        pid = int(stat_line.rpartition(")")[2].split()[1])
+    return None
 
 
 def _listening_inodes(port: int) -> Iterator[str]:

@@ -21,7 +21,7 @@ from relay_core import (
     SettingsError,
     WireError,
 )
-from relay_plugins.codex.address import ADAPTER, Address, is_gone
+from relay_plugins.codex.address import ADAPTER, Address, Process, is_gone
 from relay_plugins.codex.arrival import Arrival, first_of
 from relay_plugins.codex.client import Connection, NotLetIn, open_connection
 from relay_plugins.codex.evidence import NOT_LOADED
@@ -57,8 +57,10 @@ class AppServer:
 
     `wanted` are threads that were asked for by name; with `want_all` every thread that is no helper
     is taken. `attended` tells whether someone is known to be there. `terminals` are those that
-    `start` opened on it.
+    `start` opened on it. `by_queue` tells that its sessions are reached through their queues.
     """
+
+    by_queue = False
 
     def __init__(
         self,
@@ -110,12 +112,10 @@ class AppServer:
         serves alone."""
         failures = 0
         try:
-            while not (failures and self.terminals.alone and is_gone(self.address)):
+            while self._is_needed(failures):
                 try:
                     await self._arrival.wait(self._not_running)
-                    connection = await open_connection(
-                        self.address, self._notified, token=self._token()
-                    )
+                    connection = await self._connect()
                 except (AdapterError, SettingsError) as error:
                     failures += 1
                     self._trouble(error)
@@ -128,6 +128,12 @@ class AppServer:
                 await self._arrival.pause(self._backoff_s(failures))
         finally:
             await self._stop()
+
+    async def _connect(self) -> Connection:
+        return await open_connection(self.address, self._notified, token=self._token())
+
+    def _is_needed(self, failures: int) -> bool:
+        return not (failures and self.terminals.alone and is_gone(self.address))
 
     def look_now(self) -> None:
         """Survey the threads now: something more is wanted, or something is not as it was."""
@@ -179,6 +185,10 @@ class AppServer:
         """Whether a thread was reported."""
         tracked = self.threads.get(thread_id)
         return tracked is not None and tracked.seen
+
+    def has_process(self, process: Process) -> bool:
+        """Whether this app-server is that process."""
+        return self.connection is not None and self.connection.process == process
 
     def forget(self, thread_id: str) -> None:
         """Stop watching one thread."""
@@ -270,7 +280,7 @@ class AppServer:
         if changed:
             tracked.set_status(thread.status)
         away = tracked.activity is Activity.AWAY
-        if changed or away or tracked.unsettled or not tracked.seen:
+        if changed or away or tracked.unsettled or not tracked.seen or self.by_queue:
             await tracked.follow(connection)
         self._note_presence(tracked)
 
@@ -305,7 +315,7 @@ class AppServer:
         other = self._owner(thread.id)
         if other is None or other is self:
             return True
-        away = other.threads[thread.id].activity is Activity.AWAY
+        away = other.by_queue or other.threads[thread.id].activity is Activity.AWAY
         if not away or thread.status.type == NOT_LOADED:
             return False
         other.leave(thread.id)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+import typing
+from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 
 import msgspec
@@ -84,6 +85,22 @@ class NotLetIn(Unreachable):
     code = "codex_not_let_in"
 
 
+class Frames(typing.Protocol):
+    """What carries the lines: a websocket, or the stdin and stdout of an app-server."""
+
+    async def send(self, frame: str, /) -> None:
+        """Send one line."""
+        ...
+
+    def __aiter__(self) -> AsyncIterator[str | bytes]:
+        """Yield what comes, until the other side is gone."""
+        ...
+
+    async def close(self) -> None:
+        """End it."""
+        ...
+
+
 class Connection:
     """An initialized connection. `notified` is called for each notification and must not block.
 
@@ -92,7 +109,7 @@ class Connection:
 
     def __init__(
         self,
-        socket: ClientConnection,
+        socket: Frames,
         protocol: Protocol,
         notified: Callable[[str, msgspec.Raw], None],
     ) -> None:
@@ -144,6 +161,10 @@ class Connection:
             return msgspec.json.decode(raw, type=answer, strict=False)
         except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
             raise WireError(f"codex: the answer to {method} cannot be read: {error}") from error
+
+    def may_come(self, thread_id: str) -> bool:  # noqa: ARG002 - for those that act by a queue
+        """Whether a thread at rest may still take in what was handed to it before."""
+        return False
 
     async def close(self) -> None:
         """End the connection."""
@@ -240,13 +261,22 @@ async def open_connection(
     except (WebSocketException, OSError, TimeoutError) as error:
         detail = f"no app-server answers at {address.text}: {str(error) or type(error).__name__}"
         raise Unreachable(ADAPTER, detail, fix="start Codex, or check the address") from error
-    connection = Connection(opened, Protocol(client), notified)
+    connection = await greeted(Connection(opened, Protocol(client), notified), address)
     try:
-        await connection.greet()
         if address.path is None:
             connection.process = await asyncio.to_thread(listening_process, address.port)
         else:
             connection.process = peer_process(opened.transport.get_extra_info("socket"))
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
+
+
+async def greeted(connection: Connection, address: Address) -> Connection:
+    """Shake hands; Unreachable, and the connection closed, when that fails."""
+    try:
+        await connection.greet()
     except (CallRefused, Unreachable, TimeoutError) as error:
         await connection.close()
         why = "no answer to the handshake" if isinstance(error, TimeoutError) else str(error)

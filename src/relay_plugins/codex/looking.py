@@ -40,8 +40,10 @@ from relay_plugins.codex.history import (
     recent_turns,
     search,
 )
+from relay_plugins.codex.queueing import queued, take_out
 from relay_plugins.codex.remnant import Remnant, take_back
 from relay_plugins.codex.tracked import TrackedThread
+from relay_plugins.codex.wire import CLIENT_ID_PREFIX
 
 log = logging.getLogger("relay.codex")
 
@@ -78,6 +80,9 @@ async def find(
         looks.append(seen)
         evidence = judge(looks, tracked.handed(attempt.id, connection))
         if isinstance(evidence, Absent):
+            if await _was_queued(connection, tracked.id, attempt):
+                looks.clear()
+                continue
             return await _swept(connection, tracked, marker, evidence)
         if isinstance(evidence, Found) or seen.rest is Rest.NOT_LOADED:
             return evidence
@@ -85,6 +90,21 @@ async def find(
             async with asyncio.timeout(next_wait_s(since)):
                 await moved.wait()
     return evidence
+
+
+async def _was_queued(connection: Connection, thread_id: str, attempt: Attempt) -> bool:
+    """Take an attempt out of the thread's queue; True when it was taken out by Codex meanwhile.
+
+    A session without a socket is reached through its queue, and what waits there would be run by
+    whichever Codex opens the thread next.
+    """
+    try:
+        for row in await queued(connection, thread_id):
+            if row.client_user_message_id == CLIENT_ID_PREFIX + attempt.id:
+                return not await take_out(connection, thread_id, row)
+    except CallRefused as refused:
+        log.info("thread %s: %s", thread_id, refused)
+    return False
 
 
 async def _swept(
@@ -130,6 +150,8 @@ async def _look(
     if thread is None:
         return Look(at=at, rest=Rest.MISSING, complete=True, process_gone=gone)
     rest = rest_of(thread.status)
+    if rest is Rest.AT_REST and connection.may_come(thread.id):
+        rest = Rest.IN_TURN
     handed = tracked.handed(attempt.id, connection)
     back_to_ms = search_back_to_ms(attempt, handed)
     try:

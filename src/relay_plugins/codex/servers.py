@@ -9,11 +9,21 @@ from pathlib import Path
 
 import msgspec
 
-from relay_core import Activity, AdapterError, Clock, SessionEvent, SettingsError, Struct
+from relay_core import (
+    Activity,
+    AdapterError,
+    Clock,
+    Environment,
+    SessionEvent,
+    SettingsError,
+    Struct,
+)
+from relay_plugins.codex import sightings
 from relay_plugins.codex.address import (
     ADAPTER,
     DEFAULT_SOCKET,
     Address,
+    CodexProcess,
     check_thread_id,
     parse_address,
     read_token,
@@ -21,7 +31,9 @@ from relay_plugins.codex.address import (
 )
 from relay_plugins.codex.app_server import AppServer
 from relay_plugins.codex.client import Connection, Unreachable
+from relay_plugins.codex.embedded import EmbeddedSessions, embedded_address
 from relay_plugins.codex.history import loaded_threads
+from relay_plugins.codex.sightings import Sighting, Sightings
 from relay_plugins.codex.terminals import Launch
 from relay_plugins.codex.tracked import TrackedThread
 
@@ -35,6 +47,9 @@ CONNECTED_WITHIN_S = 2.0
 
 SEEN_WITHIN_S = 10.0
 SEEN_POLL_S = 0.01
+
+FOUND_WITHIN_S = 2.0
+"""How long a session of an app-server may take to be found on its socket."""
 
 
 class AttachRequest(Struct, forbid_unknown_fields=True):
@@ -108,7 +123,12 @@ class Servers:
         clock: Clock,
         jitter: Callable[[], float],
         report: Callable[[SessionEvent], None],
+        environ: Environment,
+        memory: Path | None,
     ) -> None:
+        self._environ = environ
+        self._memory = memory
+        self._sightings = Sightings()
         self._codex_home = codex_home
         self._clock = clock
         self._jitter = jitter
@@ -128,6 +148,56 @@ class Servers:
             server = self._server(address, None, settle_s=SETTLE_S)
             server.want_all = True
             self._discovered.add(server.address.text)
+
+    def recall(self) -> None:
+        """Take up again what hooks' calls have told an earlier host."""
+        self._sightings = sightings.recall(self._memory)
+        for home in self._sightings.homes:
+            if Path(home).is_dir():
+                self.discover(Path(home))
+        for each in self._sightings.alive():
+            self._embedded(Path(each.codex_home)).add(each.thread_id, each.owner)
+
+    def meet(self, codex_home: Path) -> None:
+        """Watch one more CODEX_HOME, from now on."""
+        if codex_home != self._codex_home and str(codex_home) not in self._sightings.homes:
+            self._remember(self._sightings.with_home(codex_home))
+        self.discover(codex_home)
+
+    async def embed(self, thread_id: str, codex_home: Path, owner: CodexProcess) -> None:
+        """Take a session by its process, unless it is found on a socket."""
+        if any(server.has_process(owner.process) for server in self):
+            return
+        if owner.serves_others:
+            await self._clock.sleep(FOUND_WITHIN_S)
+        server = self.server_of(thread_id)
+        if server is not None and not server.by_queue:
+            if server.threads[thread_id].activity is not Activity.AWAY:
+                return
+            server.leave(thread_id)
+        sighting = Sighting(thread_id=thread_id, codex_home=str(codex_home), owner=owner)
+        self._remember(self._sightings.with_sighting(sighting))
+        self._embedded(codex_home).add(thread_id, owner)
+
+    def _remember(self, known: Sightings) -> None:
+        self._sightings = known
+        sightings.remember(self._memory, known)
+
+    def _embedded(self, codex_home: Path) -> EmbeddedSessions:
+        text = embedded_address(codex_home).text
+        known = self._servers.get(text)
+        if isinstance(known, EmbeddedSessions):
+            return known
+        made = EmbeddedSessions(
+            codex_home,
+            environ=self._environ,
+            clock=self._clock,
+            jitter=self._jitter,
+            report=self._report,
+            owner=self.server_of,
+        )
+        self._watch(made)
+        return made
 
     def come_now(self, thread_id: str) -> None:
         """Look for a thread on every app-server at once: its Codex says that it is there."""
@@ -250,10 +320,13 @@ class Servers:
             report=self._report,
             owner=self.server_of,
         )
-        self._servers[address.text] = server
-        task = asyncio.create_task(self._run(server), name=f"codex {address.text}")
-        self._tasks[address.text] = task
+        self._watch(server)
         return server
+
+    def _watch(self, server: AppServer) -> None:
+        text = server.address.text
+        self._servers[text] = server
+        self._tasks[text] = asyncio.create_task(self._run(server), name=f"codex {text}")
 
     async def _run(self, server: AppServer) -> None:
         await server.run()

@@ -91,6 +91,7 @@ class SessionStart:
             call.input.session_id,
             codex_home=None if rollout is None else home_of(rollout),
             rollout=rollout,
+            parent=call.parent,
         )
 
 

@@ -111,6 +111,7 @@ class Thread(Struct):
     cwd: str = ""
     path: str | None = None
     model: str | None = None
+    source: object = None
     cli_version: str = ""
 
 
@@ -272,6 +273,38 @@ class TurnSteerResult(Struct):
     """The turn that took the input."""
 
     turn_id: str
+
+
+class QueueListParams(Struct):
+    """What waits in a thread's queue."""
+
+    thread_id: str
+
+
+class QueuedSubmission(Struct):
+    """A message that waits; `id` is the queue's own."""
+
+    id: str
+    client_user_message_id: str = ""
+
+
+class QueueListResult(Struct):
+    """The messages that wait, in order."""
+
+    data: tuple[QueuedSubmission, ...] = ()
+
+
+class QueueDeleteParams(Struct):
+    """Take one message out of a thread's queue."""
+
+    thread_id: str
+    queued_submission_id: str
+
+
+class QueueDeleteResult(Struct):
+    """Whether it was still there."""
+
+    deleted: bool = False
 
 
 class ThreadRevertParams(Struct):

@@ -34,6 +34,7 @@ SAID = {
     "thread/read",
     "thread/turns/list",
     "thread/items/list",
+    "thread/queue/list",
     "turn/start",
     "turn/steer",
     "turn/interrupt",
