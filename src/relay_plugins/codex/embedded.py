@@ -60,6 +60,7 @@ class EmbeddedSessions(AppServer):
         self.home = home
         self.owners: dict[str, Process] = {}
         self._environ = environ
+        self.process_id: int | None = None
         self._binary: Path | None = None
 
     def add(self, thread_id: str, owner: CodexProcess) -> None:
@@ -79,6 +80,7 @@ class EmbeddedSessions(AppServer):
         if binary is None or not binary.is_file():  # it was replaced while it ran
             binary = find_codex(self._environ).path
         frames = await start_app_server(binary, self.home, self._environ)
+        self.process_id = frames.process_id
         connection = QueueConnection(
             frames, Protocol(CLIENT), self._notified, owners=self.owners, clock=self._clock
         )

@@ -26,6 +26,11 @@ class StdioFrames:
         self._stdin = process.stdin
         self._stdout = process.stdout
 
+    @property
+    def process_id(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     async def send(self, frame: str, /) -> None:
         """Send one line; what reads sees that nobody takes it any more."""
         with contextlib.suppress(ConnectionError):
