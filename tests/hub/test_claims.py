@@ -113,6 +113,14 @@ async def test_a_lapsed_claim_is_offered_to_all_again(work: Work):
     assert (claim.agent_id, claim.lapses) == ("b", 1)
 
 
+async def test_a_lapsed_claim_is_not_offered_to_an_agent_that_is_deleted(work: Work):
+    await work.call("a", "take")
+    await work.hub.service.agents.remove(AgentId("b"), USER)
+    await work.hub.wait(61)
+
+    assert await work.states() == {"a": S.QUEUED, "b": S.SKIPPED}
+
+
 async def test_a_claim_that_lapsed_too_often_is_dead(work: Work):
     for name in ("a", "b", "a"):
         await work.call(name, "take")

@@ -208,6 +208,7 @@ async def _offer_again(
             other.agent_id != former
             and other.state is DeliveryState.SKIPPED
             and other.reason == CLAIMED_BY_OTHER
+            and await tx.agent(other.agent_id) is not None
         ):
             await apply(tx, other, ClaimReopened(), changes)
 
