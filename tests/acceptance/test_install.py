@@ -96,6 +96,21 @@ class CodexUser:
             timeout=COMMAND_LIMIT_S,
         )
 
+    def stand_in_for_systemd(self) -> Path:
+        """Put a systemctl on PATH that starts the host when it is told to; return what it heard."""
+        folder = self.relay.home.parent / "bin"
+        folder.mkdir()
+        heard = folder / "heard"
+        script = folder / "systemctl"
+        script.write_text(
+            "#!/bin/sh\n"
+            f'[ "$1" = --user ] && shift && echo "$*" >> {heard}\n'
+            f'[ "$1" != enable ] || exec {PROGRAMS / "agent-relay"} up --detach\n'
+        )
+        script.chmod(0o755)
+        self.relay.environ["PATH"] = f"{folder}:{self.relay.environ['PATH']}"
+        return heard
+
     def told(self) -> list[str]:
         """Run one turn in a new session and return what its hooks gave the model."""
         before = len(self.model.requests())
@@ -155,8 +170,10 @@ def test_an_installation_is_trusted_used_repaired_and_gone_without_a_trace(user:
     assert declined.strip().endswith("agent-relay-codex: nothing was changed")
     assert user.config == config
 
-    asked = user.on_terminal("y\nn\nn", "install")
+    systemd = user.stand_in_for_systemd()
+    asked = user.on_terminal("y\nn\ny", "install")
     assert [words for words in SHOWN if words not in asked] == []
+    assert systemd.read_text().splitlines() == ["daemon-reload", "enable --now agent-relay.service"]
     assert KEY.encode() not in user.config
     assert user.told() == []
 
@@ -178,6 +195,7 @@ def test_an_installation_is_trusted_used_repaired_and_gone_without_a_trace(user:
     shutil.rmtree(user.relay.data / "codex-plugin")  # it comes off in this state, too
     user.run("uninstall", "--yes", "--purge").worked()
 
+    assert systemd.read_text().splitlines()[2:] == ["disable agent-relay.service"]
     assert user.listing() == before
     assert user.config == config
     assert user.codex("plugin", "list").returncode == 0

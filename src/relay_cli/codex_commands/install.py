@@ -140,7 +140,7 @@ def _talk(
     output: Output,
 ) -> tuple[Step, ...]:
     """Show what is to be changed and ask for each part that is a decision of its own."""
-    steps = plan(found, Wishes(), around)
+    steps = plan(found, wishes, around)
     if steps:
         output.line(f"This changes Codex's settings in {found.codex_home}:")
         for step in steps:

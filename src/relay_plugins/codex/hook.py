@@ -1,9 +1,9 @@
 """What Codex runs when a session starts: takes the session's context from the host and prints it.
 
-Started by the launcher file as ``python -I -S hook.py SOCKET``. It imports nothing of this project
-and little of Python, because every session waits for it: most of its time is the interpreter's own.
-It ends with 0 whatever happens, prints one object that Codex understands or nothing, and takes no
-longer than `LIMIT_S` in all.
+Started by the launcher file as ``python -I -S run_cached.py hook.py SOCKET``. It imports nothing of
+this project and little of Python, because every session waits for it: most of its time is the
+interpreter's own. It ends with 0 whatever happens, prints one object that Codex understands or
+nothing, and takes no longer than `LIMIT_S` in all.
 """
 
 import _socket
@@ -42,11 +42,11 @@ STARTING = CONTEXT % f"Agent Relay is connecting this session. {ABOUT}"
 CONNECTED = CONTEXT % f"Agent Relay connects this session. {ABOUT}"
 UNANSWERED = CONTEXT % (
     "Agent Relay is not connected: its host does not answer. Tell the user to run "
-    "`agent-relay status`; do not try to mend it yourself."
+    "`agent-relay doctor`; do not try to mend it yourself."
 )
 UNSAFE = CONTEXT % (
     "Agent Relay is not connected: the folder of its control socket belongs to somebody else. "
-    "Tell the user to run `agent-relay up`, which says what to do."
+    "Tell the user to run `agent-relay doctor`, which says what to do."
 )
 
 
