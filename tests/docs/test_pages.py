@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from pages import Shell, examples, matches
-from user_commands import PROGRAMS, Relay
+from pages import ROOT_WARNING, Example, Shell, examples, matches
+from plain_codex import READY
+from terminal import Terminal
+from user_commands import PROGRAMS, Relay, until
 
 ROOT = Path(__file__).parents[2]
 WITH_CODEX = "needs a running Codex app-server"
@@ -20,10 +22,12 @@ PAGES = [
         for page in (ROOT / "docs" / folder).glob("*.md")
     ),
 ]
+IN_A_TERMINAL = "<!-- terminal -->"
 ON_PATH = "needs Codex 0.163 or later"
 CODEX = [page for page in PAGES if WITH_CODEX in (ROOT / page).read_text()]
 INSTALLING = [page for page in PAGES if ON_PATH in (ROOT / page).read_text()]
-PLAIN = [page for page in PAGES if page not in {*CODEX, *INSTALLING}]
+SITTING = [page for page in PAGES if IN_A_TERMINAL in (ROOT / page).read_text()]
+PLAIN = [page for page in PAGES if page not in {*CODEX, *INSTALLING, *SITTING}]
 
 
 @pytest.mark.parametrize("page", PLAIN, ids=str)
@@ -52,6 +56,65 @@ def test_the_examples_of_a_page_work_where_codex_is_installed(
     _try(user, page)
 
 
+@pytest.mark.codex
+@pytest.mark.parametrize("codex_of_version", ["0.163"], indirect=True)
+@pytest.mark.parametrize("page", SITTING, ids=str)
+def test_the_examples_of_a_page_work_in_a_terminal(
+    user: Relay, page: Path, codex_binary: Any, stub_model: Any
+):
+    from relay_plugins.codex.testing import config_toml, write_config
+
+    user.environ["AGENT_RELAY_CODEX_BIN"] = str(codex_binary.path)
+    user.write_config("[hub]\nport = 0\n")
+    text = config_toml(stub_model.base_url, trusted=[user.home])
+    write_config(user.home / ".codex", text)
+    desk = Desk(user)
+    try:
+        _try(user, page, desk)
+    finally:
+        desk.close()
+
+
+class Desk:
+    """The terminals of a page, of which one at a time is open."""
+
+    def __init__(self, user: Relay) -> None:
+        self._user = user
+        self._open: Terminal | None = None
+
+    def __call__(self, example: Example) -> str:
+        """Type a line and return what is left to be seen; nothing while it stays open."""
+        if example.command == "/quit" and self._open is not None:
+            self._open.type("/quit")
+            self._open.until("exit Codex")
+            self._open.press("enter")
+            return self._until_ended(self._open)
+        self.close()
+        command = ["bash", "-c", example.command]
+        terminal = Terminal(command, environ=self._user.environ, cwd=self._user.home, columns=500)
+        self._open = terminal
+        if example.expected:
+            return self._until_ended(terminal)
+        terminal.until(READY)
+        until("an agent", self._is_reached)
+        return ""
+
+    def close(self) -> None:
+        if self._open is not None:
+            self._open.close()
+
+    def _is_reached(self) -> bool:
+        agents = self._user("agents", "--json").worked().json["agents"]
+        return any(each["reachable"] for each in agents)
+
+    @staticmethod
+    def _until_ended(terminal: Terminal) -> str:
+        terminal.wait()
+        terminal.close()
+        lines = [line for line in terminal.text.split("\n") if ROOT_WARNING not in line]
+        return "\n".join(lines).strip("\n")
+
+
 @pytest.fixture
 def user(short_path: Path) -> Iterator[Relay]:
     """A user with the programs on PATH."""
@@ -62,13 +125,13 @@ def user(short_path: Path) -> Iterator[Relay]:
     relay.end()
 
 
-def _try(user: Relay, page: Path) -> None:
+def _try(user: Relay, page: Path, desk: Desk | None = None) -> None:
     shell = Shell(user.environ, user.home)
     for example in examples(ROOT / page):
         if example.file is not None:
             shell.write(example)
             continue
-        printed = shell(example)
+        printed = desk(example) if desk and example.in_terminal else shell(example)
         where = f"{page}:{example.line}: {example.command}"
         assert matches(example.expected, printed), f"{where}\n{printed}"
 
