@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import Iterator
@@ -11,6 +12,10 @@ from typing import Any
 import pytest
 
 from plain_codex import PlainCodex
+from relay_core.control import call
+from relay_core.host_api import StopRequest
+from relay_core.places import find_places
+from relay_plugins.codex.testing.replies import Hang
 from user_commands import Relay, until
 
 
@@ -33,9 +38,32 @@ class Desk:
         (agent,) = until("the session is an agent", reachable)
         return agent
 
-    def connection(self) -> str:
+    def install(self) -> None:
+        """What a user types once, after installing the package."""
+        self.relay.codex("install", "--yes", "--trust-hooks").worked()
+
+    def told(self) -> str:
+        """The agent id that the first request of the session's model had in its context."""
+        request = next(each for each in self.codex.model.requests() if each.count("Agent Relay"))
+        (context,) = (
+            item.text
+            for item in request.items
+            if item.kind == "developer" and item.text.startswith("This session takes part")
+        )
+        return context.partition("agent id: ")[2].partition(";")[0]
+
+    def session(self) -> dict[str, Any]:
         (session,) = self.relay("status", "--json").worked().json["sessions"]
-        return str(session["connection"])
+        return dict(session)
+
+    def connection(self) -> str:
+        return str(self.session()["connection"])
+
+    def hand_over(self) -> None:
+        """Ask the host to end for another one, as a new version does."""
+        places = find_places(self.relay.environ, os.getuid())
+        asyncio.run(call(places.control_socket, "stop", StopRequest(handover=True)))
+        self.relay.started[-1].wait(30)
 
     def send(self, to: str, body: str) -> None:
         sent = self.relay("send", to, body, "--wait", "60", "--json").worked().json
@@ -44,7 +72,10 @@ class Desk:
 
 @pytest.fixture
 def desk(plain_codex: PlainCodex) -> Iterator[Desk]:
-    environ = {"CODEX_HOME": str(plain_codex.codex_home)}
+    environ = {
+        "CODEX_HOME": str(plain_codex.codex_home),
+        "AGENT_RELAY_CODEX_BIN": str(plain_codex.binary.path),
+    }
     relay = Relay(plain_codex.home, in_process=True, environ=environ)
     yield Desk(plain_codex, relay)
     relay.end()
@@ -52,6 +83,7 @@ def desk(plain_codex: PlainCodex) -> Iterator[Desk]:
 
 def test_a_plain_session_is_an_agent_before_its_first_prompt_and_gets_its_mail_live(desk: Desk):
     desk.relay.up()
+    desk.install()
     terminal = desk.codex.open()
     agent = desk.agent()
     terminal.type("my half-typed draft")
@@ -63,6 +95,35 @@ def test_a_plain_session_is_an_agent_before_its_first_prompt_and_gets_its_mail_l
     terminal.until("Understood.")
     assert "my half-typed draft" in terminal.screen
     assert set(desk.codex.model.counts("mark-4711")) == {1}
+    assert desk.told() == agent, "the first turn's request tells the model who it is"
+
+    # Whoever presses Esc wants quiet.
+    terminal.press(*["backspace"] * len("my half-typed draft"))
+    desk.codex.model.enqueue(Hang())
+    terminal.enter("a long turn")
+    terminal.until("esc to interrupt")
+    terminal.press("escape")
+    terminal.until("Conversation interrupted")
+    desk.relay("send", agent, "mark-4712").worked()
+    until("mail waits", lambda: desk.session()["waiting"] == "user_interrupted")
+    assert "mark-4712" not in terminal.screen
+
+
+def test_a_session_without_a_socket_is_an_agent_from_its_first_turn(desk: Desk):
+    desk.relay.up()
+    desk.install()
+    terminal = desk.codex.open("--no-daemon")
+    terminal.enter("a first word")
+    terminal.until("Understood.")
+    agent = desk.agent()
+
+    desk.send(agent, "mark-4711")
+
+    terminal.until("mark-4711")
+    assert desk.told() == agent
+    assert max(desk.codex.model.counts("mark-4711")) == 1
+    terminal.close()
+    until("the session is away", lambda: desk.connection() == "away")
 
 
 def test_a_plain_session_stays_the_same_agent_through_every_restart(desk: Desk):
@@ -100,6 +161,11 @@ def test_a_plain_session_stays_the_same_agent_through_every_restart(desk: Desk):
     terminal = codex.open("resume", thread, "-C", str(elsewhere))
     terminal.until(text)
 
+    # The host gives way to another one.
+    desk.hand_over()
+    relay.up()
+    desk.send(agent, said("handed over"))
+
     assert [each["id"] for each in desk.agents()] == [agent], "one thread, one agent"
-    for word in ("mail-1", "mail-2", "mail-3"):
+    for word in ("mail-1", "mail-2", "mail-3", "mail-4"):
         assert max(codex.model.counts(word)) == 1, word

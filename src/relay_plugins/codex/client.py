@@ -281,6 +281,9 @@ async def greeted(connection: Connection, address: Address) -> Connection:
         await connection.close()
         why = "no answer to the handshake" if isinstance(error, TimeoutError) else str(error)
         raise Unreachable(ADAPTER, f"{address.text}: {why}") from error
+    except asyncio.CancelledError:
+        await connection.close()
+        raise
     return connection
 
 
