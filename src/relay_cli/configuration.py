@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from relay_cli.codex_program import named_program
 from relay_cli.connection import Here, find_hub
 from relay_cli.variables import DEBUG, VARIABLES
 from relay_core.errors import SettingsError
@@ -14,6 +15,7 @@ from relay_core.messages import Struct
 from relay_core.variables import Reach, Variable
 from relay_plugins.codex import codex_home
 from relay_plugins.codex import variables as codex
+from relay_plugins.codex.address import ADAPTER
 from relay_plugins.codex.approval import MODES
 from relay_plugins.codex.variables import CODEX_BIN, CODEX_HOME
 from relay_plugins.profiles import profile_for, profiles_path
@@ -52,7 +54,7 @@ async def entries(here: Here, environ: Mapping[str, str]) -> tuple[Entry, ...]:
     return (
         *_places(here, environ),
         *await _settings(here),
-        *_codex(environ),
+        *_codex(here, environ),
         *_session(environ),
         *_others(environ),
     )
@@ -113,14 +115,19 @@ def _told(found_by: str) -> str:
     return DEFAULT if found_by == "the default" else found_by
 
 
-def _codex(environ: Mapping[str, str]) -> Iterator[Entry]:
+def _codex(here: Here, environ: Mapping[str, str]) -> Iterator[Entry]:
     named = environ.get(CODEX_HOME.name)
     origin = _environment(CODEX_HOME.name if named else "HOME")
     try:
         yield _entry("codex.home", str(codex_home(environ)), origin, CODEX_HOME.name)
     except SettingsError as error:
         yield _entry("codex.home", None, origin, CODEX_HOME.name, problem=error.detail)
-    yield _from_variable("codex.bin", CODEX_BIN, environ, counts=Reach.MACHINE)
+    entry = _from_variable("codex.bin", CODEX_BIN, environ, counts=Reach.MACHINE)
+    program = named_program(here.settings)
+    if entry.origin == DEFAULT and program is not None:
+        origin = next(one.origin for one in here.settings.origins if one.key == ADAPTER)
+        entry = _entry(entry.key, program, origin, entry.variable)
+    yield entry
 
 
 def _others(environ: Mapping[str, str]) -> Iterator[Entry]:

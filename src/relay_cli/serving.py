@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from relay_cli.codex_program import codex_environ
 from relay_cli.connection import Here, find_token
 from relay_cli.logs import write_logs
 from relay_cli.problems import Usage, alone
@@ -136,7 +137,7 @@ def _host(here: Here, environ: Mapping[str, str], hub: _Hub, plugins: Plugins) -
             plugin_tables=settings.plugin,
         ),
         places=here.places,
-        environ=environ,
+        environ=codex_environ(settings, environ),
         hub=hub.port,
         hooks=Hooks(plugins.manager, reports=plugins.reports),
         control=ControlServer(here.places.control_socket),

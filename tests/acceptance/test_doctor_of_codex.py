@@ -76,6 +76,30 @@ def test_where_there_is_no_codex_one_is_to_be_installed(patient: Patient):
     assert "codex-missing" not in codes(patient.looked(apart=True))
 
 
+def test_the_codex_that_config_toml_names_comes_before_the_one_on_path(patient: Patient):
+    codex_says(patient, "echo codex-cli 0.163.0")
+    mine = codex_says(patient, "echo codex-cli 0.150.0").rename(patient.relay.home / "mine")
+    codex_says(patient, "echo codex-cli 0.163.0")
+    patient.config('[codex]\nbin = "~/no-codex"\n')
+    assert "bin of [codex]" in patient.finding("codex-bin-wrong")["advice"]
+    patient.config(f'[codex]\nbin = "{mine}"\n')
+
+    assert str(mine) in patient.finding("codex-too-old")["detail"]
+    shown = patient.relay("config", "codex.bin", "--json").worked().json["config"][0]
+    assert (shown["value"], shown["origin"]) == (str(mine), f"{patient.relay.config}:4")
+    patient.environ["AGENT_RELAY_CODEX_BIN"] = str(patient.relay.home / "bin" / "codex")
+    assert "codex-too-old" not in codes(patient.looked())
+
+
+def test_a_mistake_in_the_table_of_codex_is_named(patient: Patient):
+    patient.config("[codex]\ndiscver = true\n")
+
+    assert f"line 4 of {patient.relay.config}" in patient.finding("config-broken")["advice"]
+    patient.config("[codex]\ndiscover = true\n")
+
+    assert "config-broken" not in codes(patient.looked())
+
+
 def test_codex_is_asked_in_a_home_that_is_not_the_users(patient: Patient):
     codex_says(patient, 'touch "$HOME/seen" "$CODEX_HOME/seen"; echo codex-cli 0.163.0')
     patient.environ["CODEX_HOME"] = str(patient.relay.home / "codex")

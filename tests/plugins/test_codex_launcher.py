@@ -48,7 +48,7 @@ def test_the_programs_that_came_with_codex_are_put_on_its_path(tmp_path: Path):
 
 @pytest.mark.parametrize("value", ["nowhere/codex", "."])
 def test_a_variable_that_names_no_program_is_refused(value: str):
-    with pytest.raises(SettingsError, match="AGENT_RELAY_CODEX_BIN names no program") as caught:
+    with pytest.raises(SettingsError, match="which AGENT_RELAY_CODEX_BIN names") as caught:
         find_codex({"AGENT_RELAY_CODEX_BIN": value})
 
     assert caught.value.fix

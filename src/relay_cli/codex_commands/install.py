@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from relay_cli.codex_program import codex_environ
 from relay_cli.connection import Here, look_around
 from relay_cli.consent import agree, ask, must_ask
 from relay_cli.lifecycle import find_running, make_room, start_detached
@@ -103,7 +104,7 @@ def command(yes: bool, trust_hooks: bool, at_login: bool | None, output: Output)
             "then run `agent-relay-codex install` from there",
         )
     asks = must_ask(output, yes=yes, fix="--yes, and --trust-hooks to trust the hook")
-    codex = find_codex(os.environ)
+    codex = find_codex(codex_environ(here.settings, os.environ))
     if too_old(codex.version):
         raise Failed(
             f"{codex.path} is Codex {codex.version}; the plugin needs 0.163 or later",

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import click
 import msgspec
 
+from relay_cli.codex_program import codex_environ
 from relay_cli.connection import Here, ask_host, look_around
 from relay_cli.keeping.plan import LOCK, SOCKET, Plan, remove
 from relay_cli.lifecycle import Running, find_running, start_detached
@@ -130,7 +131,7 @@ def command(arguments: tuple[str, ...]) -> None:
     output = Output(as_json=False)
     typed = read_arguments(arguments)
     if typed.asks_only:
-        codex = find_codex(os.environ)
+        codex = find_codex(codex_environ(look_around().settings, os.environ))
         _become([str(codex.path), *arguments], codex.path_variable(os.environ))
     if not (os.isatty(0) and os.isatty(1)):
         raise Usage("a session needs a terminal", fix="type it in one, without pipes")
@@ -157,9 +158,10 @@ def _look(typed: Typed) -> Session:
     cwd = typed.cwd or str(wishes.cwd or _folder_of_shell(os.environ))
     if not Path(cwd).is_dir():
         raise Usage(f"there is no folder {cwd}", fix="name one that is there with -C")
+    here = look_around()
     return Session(
-        here=look_around(),
-        codex=find_codex(os.environ),
+        here=here,
+        codex=find_codex(codex_environ(here.settings, os.environ)),
         wishes=wishes,
         cwd=str(Path(cwd).absolute()),
         environment=environment,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from relay_cli.codex_program import codex_environ
 from relay_cli.connection import look_around
 from relay_cli.consent import agree, must_ask
 from relay_cli.lifecycle import find_running, stop_running
@@ -109,7 +110,7 @@ def _do(step: Step, home: Path, output: Output) -> StepReport:
 def _let_codex(step: Step, home: Path, output: Output) -> str | None:
     """Let Codex do a step; what keeps it from that does not keep us from removing the rest."""
     try:
-        codex = find_codex(os.environ)
+        codex = find_codex(codex_environ(look_around().settings, os.environ))
         finish(remove_from_codex(step, codex, home, os.environ), output, step.words)
     except AdapterError as error:
         return error.detail

@@ -45,7 +45,11 @@ def judge_codex(facts: CodexFacts | None) -> Iterator[Finding]:
 
 def _no_codex(trouble: Trouble, *, named: bool) -> Finding:
     if trouble.code == "settings_error":
-        return found("codex-bin-wrong", trouble.detail, command=f"unset {BIN_VARIABLE}")
+        command = f"unset {BIN_VARIABLE}" if named else None
+        advice = "name the program in bin of [codex] in config.toml, or take it out"
+        return found(
+            "codex-bin-wrong", trouble.detail, command=command, advice=None if named else advice
+        )
     detail = trouble.detail.removeprefix("codex: ")
     if "there is no Codex" in detail:
         return found("codex-missing", detail, advice=trouble.fix)

@@ -177,8 +177,8 @@ KINDS: tuple[Kind, ...] = (
     _kind(
         "codex-bin-wrong",
         WRONG,
-        "`AGENT_RELAY_CODEX_BIN` names no program.",
-        "Unset it, or name the program.",
+        "`AGENT_RELAY_CODEX_BIN`, or `bin` in `[codex]` of config.toml, names no program.",
+        "Unset it or take it out, or name the program.",
     ),
     _kind(
         "codex-broken",

@@ -14,6 +14,7 @@ from typing import TypeVar, cast
 
 import msgspec
 
+from relay_cli.codex_program import named_program
 from relay_cli.connection import Here, ask_host, find_hub
 from relay_cli.doctor.facts import (
     Facts,
@@ -82,7 +83,7 @@ async def look(environ: Mapping[str, str]) -> Facts:
         profiles = begin("profiles", _in_thread(lambda: look_at_profiles(usable)))
         store = begin("store", _in_thread(lambda: look_at_store(here, host)))
         plugins = begin("plugins", lambda: look_at_plugins(here, host))
-        codex = begin("Codex", lambda: look_at_codex(usable, places))
+        codex = begin("Codex", lambda: look_at_codex(usable, here))
         hub = begin("hub", lambda: _hub_and_mail(here, host))
     seen, mail = hub.result() or (None, None)
     program, installation = codex.result() or (None, None)
@@ -186,7 +187,8 @@ def _nearest(name: str, known: Mapping[str, object]) -> str | None:
 def _settings(environ: Mapping[str, str], places: Places) -> tuple[Settings, Trouble | None]:
     """Where the file is broken, the rest is looked at as if it were not there."""
     try:
-        return load(environ, places), None
+        settings = load(environ, places)
+        named_program(settings)
     except SettingsError as error:
         without = {name: value for name, value in environ.items() if not name.startswith(OURS)}
         try:
@@ -194,6 +196,7 @@ def _settings(environ: Mapping[str, str], places: Places) -> tuple[Settings, Tro
         except SettingsError:
             settings = parse(without, "", file=places.config_file)
         return settings, trouble(error)
+    return settings, None
 
 
 def look_at_profiles(environ: Mapping[str, str]) -> ProfileFacts:

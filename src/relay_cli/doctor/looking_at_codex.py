@@ -13,6 +13,8 @@ from pathlib import Path
 
 import msgspec
 
+from relay_cli.codex_program import codex_environ
+from relay_cli.connection import Here
 from relay_cli.doctor.facts import CodexFacts, InstallationFacts
 from relay_cli.doctor.troubles import trouble
 from relay_core.errors import AdapterError, SettingsError
@@ -32,14 +34,14 @@ from relay_plugins.codex.manifest import cache_folder
 
 
 async def look_at_codex(
-    environ: Mapping[str, str], places: Places
+    environ: Mapping[str, str], here: Here
 ) -> tuple[CodexFacts, InstallationFacts | None]:
     """Find Codex, ask for its version, and see how the plugin stands in it."""
     named = bool(environ.get(BIN_VARIABLE))
     with tempfile.TemporaryDirectory(prefix="agent-relay-") as folder:
         home = Path(folder) / "codex"
         home.mkdir()
-        around = {**environ, "HOME": folder, "CODEX_HOME": str(home)}
+        around = {**codex_environ(here.settings, environ), "HOME": folder, "CODEX_HOME": str(home)}
         codex = None
         try:
             codex = await asyncio.to_thread(find_codex, around)
@@ -49,9 +51,9 @@ async def look_at_codex(
         except (AdapterError, SettingsError) as error:
             facts = CodexFacts(trouble=trouble(error), named=named)
         try:
-            found = look(environ, places, codex_home(environ))
+            found = look(environ, here.places, codex_home(environ))
             if codex is not None and (codex.release or OLDEST_CODEX) >= OLDEST_CODEX:
-                found = await _with_trust(found, codex, home, environ, places)
+                found = await _with_trust(found, codex, home, environ, here.places)
         except SettingsError as error:
             return facts, InstallationFacts(trouble=trouble(error))
         except AdapterError as error:

@@ -32,6 +32,8 @@ __all__ = [
     "LeaveRequest",
     "PrepareRequest",
     "StatusReport",
+    "codex_home",
+    "read_settings",
 ]
 
 
@@ -60,7 +62,7 @@ def register_adapters(register: AdapterRegistrar) -> None:
         codex_home=codex_home(register.environ),
         clock=register.clock,
         failpoint=register.failpoint,
-        settings=_settings(register.table),
+        settings=read_settings(register.table),
         environ=register.environ,
         memory=register.places.data / "codex.json",
     )
@@ -107,10 +109,12 @@ def _encoded(value: Struct) -> msgspec.Raw:
     return msgspec.Raw(msgspec.json.encode(value))
 
 
-def _settings(table: msgspec.Raw) -> CodexSettings:
+def read_settings(table: msgspec.Raw) -> CodexSettings:
+    """Read the table `[codex]`; SettingsError where anything in it means nothing."""
     try:
         return msgspec.json.decode(table, type=CodexSettings)
     except msgspec.MsgspecError as error:
         raise SettingsError(
-            f"config.toml, [codex]: {error}", fix="discover is true or false"
+            f"[codex]: {error}",
+            fix='discover is true or false, bin the whole path of the program ("/…" or "~/…")',
         ) from error

@@ -7,6 +7,7 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -60,13 +61,15 @@ LONGEST_PAUSE_S = 1.0
 must not do so in a circle."""
 
 
-class CodexSettings(Struct):
-    """The `[codex]` table of config.toml, as far as the adapter reads it.
+class CodexSettings(Struct, forbid_unknown_fields=True):
+    """The `[codex]` table of config.toml.
 
-    With `discover` the sessions of plain `codex` are found by themselves.
+    With `discover` the sessions of plain `codex` are found by themselves. `bin` is the program,
+    where AGENT_RELAY_CODEX_BIN names none.
     """
 
     discover: bool = True
+    bin: Annotated[str, msgspec.Meta(pattern="^(/|~/)")] | None = None
 
 
 DEFAULTS = CodexSettings()

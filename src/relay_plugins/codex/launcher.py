@@ -52,7 +52,8 @@ class CodexBinary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_codex(environ: Mapping[str, str]) -> CodexBinary:
-    """Find Codex: AGENT_RELAY_CODEX_BIN, else `codex` on PATH, else the one of the extra `codex`.
+    """Find Codex: AGENT_RELAY_CODEX_BIN (the command line also puts there what `bin` in config.toml
+    names), else `codex` on PATH, else the one of the extra `codex`.
 
     Runs it once to learn its version. Raises SettingsError where the variable names no program,
     AdapterError where there is no Codex or it does not run.
@@ -80,7 +81,7 @@ def _named(environ: Mapping[str, str]) -> Path | None:
     path = Path(value).expanduser()
     if not (path.is_file() and os.access(path, os.X_OK)):
         raise SettingsError(
-            f"{BIN_VARIABLE} names no program: {value}",
+            f"there is no program {value}, which {BIN_VARIABLE} names, or bin in config.toml",
             fix=f"set {BIN_VARIABLE} to the path of codex, or unset it",
         )
     return path

@@ -59,7 +59,8 @@ def _model(name: str, value: str) -> str:
 CODEX_BIN = Variable(
     name="AGENT_RELAY_CODEX_BIN",
     meaning="The Codex program.",
-    default="`codex` on PATH, else the one of the extra `codex`",
+    default="`bin` in `[codex]` of config.toml, else `codex` on PATH, else the one of the extra "
+    "`codex`",
     reach=Reach.MACHINE,
     read=_path,
 )
