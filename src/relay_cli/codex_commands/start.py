@@ -44,6 +44,9 @@ from relay_plugins.codex.terminals import Launch
 from relay_plugins.codex.variables import STATE_PATH, SessionWishes, read_wishes
 
 FOLDER_PREFIX = "codex-"
+YOUNG_S = 60.0
+"""A folder that is younger may not have its lock yet."""
+
 HELP_OPTIONS = ("--help", "-h")
 KEEPER = (
     "import sys; sys.path.append(sys.argv.pop(1)); "
@@ -270,6 +273,8 @@ def _sweep(sockets: Path) -> None:
     """Remove the folders of sessions whose processes were all killed."""
     for folder in sockets.glob(f"{FOLDER_PREFIX}*"):
         try:
+            if time.time() - folder.stat().st_mtime < YOUNG_S:
+                continue
             lock = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:
             continue  # it is just being made, or removed

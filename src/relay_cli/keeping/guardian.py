@@ -23,6 +23,7 @@ from relay_cli.keeping.plan import LOG, SOCKET, Plan, behind, remove, say_to_hos
 
 READY_LIMIT_S = 30.0
 POLL_S = 0.02
+SETTLE_S = 0.5
 CONNECT_LIMIT_S = 3.0
 CONNECT_BLIND_S = 1.0
 """How long the terminal UI is given to connect where the system does not tell that it has."""
@@ -63,6 +64,7 @@ class Guardian:
         self._first_by = 0.0
         self._failures = 0
         self._behind = ""
+        self._others = 0
 
     def run(self) -> None:
         """Work until the keeper is gone, the app-server is, or a signal says so."""
@@ -101,8 +103,10 @@ class Guardian:
             if self._server.poll() is not None or time.monotonic() > give_up:
                 self._pipe.send(f"server Codex's app-server did not start: {self._last_words()}")
                 return False
-        while _connections(f"{folder}/{SOCKET}") and time.monotonic() < give_up:
+        give_up = time.monotonic() + SETTLE_S
+        while (others := _connections(f"{folder}/{SOCKET}")) and time.monotonic() < give_up:
             time.sleep(POLL_S)  # until the look that has just been taken is not counted any more
+        self._others = others
         self._behind = behind(folder)
         self._pipe.send("ready")
         return True
@@ -138,7 +142,7 @@ class Guardian:
     def _call_host(self) -> None:
         """Tell the host of the terminal, on a connection that ends when the host does."""
         socket_path = f"{self._plan['folder']}/{SOCKET}"
-        if time.monotonic() < self._first_by and not _connections(socket_path):
+        if time.monotonic() < self._first_by and _connections(socket_path) <= self._others:
             self._due = time.monotonic() + POLL_S
             return
         self._first_by, self._due = 0.0, None
