@@ -125,9 +125,15 @@ def test_a_session_without_a_socket_is_an_agent_from_its_first_turn(desk: Desk):
     terminal.close()
     until("the session is away", lambda: desk.connection() == "away")
 
+    desk.codex.run("mark-exec")
+    request = next(each for each in desk.codex.model.requests() if each.count("mark-exec"))
+    assert request.count("This run of Codex ends with its turn") == 1
+    assert [each["id"] for each in desk.agents()] == [agent]
+
 
 def test_a_plain_session_stays_the_same_agent_through_every_restart(desk: Desk):
     codex, relay = desk.codex, desk.relay
+    relay.write_config("[delivery]\nunattended_budget = 2\n")
     host = relay.up()["pid"]
     terminal = codex.open()
     agent = desk.agent()
@@ -166,6 +172,13 @@ def test_a_plain_session_stays_the_same_agent_through_every_restart(desk: Desk):
     relay.up()
     desk.send(agent, said("handed over"))
 
+    # Nobody has typed since: after as many turns as are allowed, mail waits for a sign of the user.
+    desk.send(agent, said("the last one"))
+    relay("send", agent, said("nobody is there")).worked()
+    until("mail waits", lambda: desk.session()["waiting"] == "unattended")
+    terminal.enter("I am back")
+    terminal.until("nobody is there")
+
     assert [each["id"] for each in desk.agents()] == [agent], "one thread, one agent"
-    for word in ("mail-1", "mail-2", "mail-3", "mail-4"):
+    for word in ("mail-1", "mail-2", "mail-3", "mail-4", "mail-5", "mail-6"):
         assert max(codex.model.counts(word)) == 1, word

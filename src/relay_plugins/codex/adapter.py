@@ -61,6 +61,12 @@ LONGEST_PAUSE_S = 1.0
 must not do so in a circle."""
 
 
+class EndsWithItsTurn(AdapterError):
+    """A Codex that takes no messages: `codex exec` ends with the turn that it was started for."""
+
+    code = "codex_ends_with_its_turn"
+
+
 class CodexSettings(Struct, forbid_unknown_fields=True):
     """The `[codex]` table of config.toml.
 
@@ -166,12 +172,14 @@ class CodexAdapter:
 
         For a call of its SessionStart hook, which comes when the first turn has begun: its
         terminal is there, and `rollout` tells what the session may do. `parent` is the process that
-        started the hook. Does not return while the
-        session is not found; nothing is lost when it is cancelled.
+        started the hook. Does not return while the session is not found; nothing is lost when it is
+        cancelled. EndsWithItsTurn for a Codex that nobody types into.
         """
+        owner = await asyncio.to_thread(codex_above, parent)
+        if owner is not None and owner.ends_with_its_turn:
+            raise EndsWithItsTurn(ADAPTER, "this Codex ends with its turn")
         if self._settings.discover and codex_home is not None:
             self._servers.meet(codex_home)
-            owner = await asyncio.to_thread(codex_above, parent)
             if owner is not None:
                 self._do_beside(self._servers.embed(thread_id, codex_home, owner))
         self._servers.come_now(thread_id)

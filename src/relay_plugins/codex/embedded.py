@@ -19,7 +19,7 @@ from relay_plugins.codex.app_server import AppServer
 from relay_plugins.codex.client import CLIENT, Connection, greeted
 from relay_plugins.codex.launcher import find_codex
 from relay_plugins.codex.protocol import Protocol
-from relay_plugins.codex.queueing import QueueConnection
+from relay_plugins.codex.queueing import QueueConnection, Waiting
 from relay_plugins.codex.stdio import start_app_server
 from relay_plugins.codex.tracked import TrackedThread
 from relay_plugins.codex.wire import Thread
@@ -59,6 +59,7 @@ class EmbeddedSessions(AppServer):
         )
         self.home = home
         self.owners: dict[str, Process] = {}
+        self._waiting = Waiting()
         self._environ = environ
         self.process_id: int | None = None
         self._binary: Path | None = None
@@ -73,6 +74,7 @@ class EmbeddedSessions(AppServer):
     def forget(self, thread_id: str) -> None:
         """Stop watching one session."""
         self.owners.pop(thread_id, None)
+        self._waiting.forget(thread_id)
         super().forget(thread_id)
 
     async def _connect(self) -> Connection:
@@ -82,7 +84,12 @@ class EmbeddedSessions(AppServer):
         frames = await start_app_server(binary, self.home, self._environ)
         self.process_id = frames.process_id
         connection = QueueConnection(
-            frames, Protocol(CLIENT), self._notified, owners=self.owners, clock=self._clock
+            frames,
+            Protocol(CLIENT),
+            self._notified,
+            owners=self.owners,
+            waiting=self._waiting,
+            clock=self._clock,
         )
         return await greeted(connection, self.address)
 

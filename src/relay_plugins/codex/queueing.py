@@ -5,7 +5,7 @@
 #         when no turn runs. Its rows and the history show our id (seen on 0.163 and 0.169).
 # Rule 2: a message that still waits there is neither found nor absent. One that was there may have
 #         just been taken: for TAKEN_S after the last moment at which it was, or may have been,
-#         nothing is absent.
+#         nothing is absent. It may have been there until the first look that does not show it.
 # Rule 3: a call whose answer does not come is ended with the app-server that was asked: after that
 #         nothing of it is under way.
 # Rule 4: what still waits when the process is gone is taken out again: whoever opens the thread
@@ -53,10 +53,44 @@ NEEDS_A_SOCKET = frozenset({"turn/steer", "turn/interrupt", "thread/revert"})
 T = TypeVar("T")
 
 
+class Waiting:
+    """What may still come out of the queues of some threads; outlives the connections.
+
+    Times are monotonic seconds.
+    """
+
+    def __init__(self) -> None:
+        self._open: set[str] = set()
+        self._until: dict[str, float] = {}
+
+    def added(self, thread_id: str) -> None:
+        """Something is about to be put in."""
+        self._open.add(thread_id)
+
+    def looked(self, thread_id: str, now: float, *, there: bool) -> None:
+        """The queue was read. What is not seen was possibly there until now, the first time."""
+        if there:
+            self._open.add(thread_id)
+        elif thread_id in self._open or thread_id not in self._until:
+            self._open.discard(thread_id)
+            self._until[thread_id] = now
+
+    def may_come(self, thread_id: str, now: float) -> bool:
+        """Whether something may be taken out still, or was taken and is not listed yet."""
+        if thread_id in self._open or thread_id not in self._until:
+            return True
+        return now - self._until[thread_id] < TAKEN_S
+
+    def forget(self, thread_id: str) -> None:
+        """Nobody asks about this thread any more."""
+        self._open.discard(thread_id)
+        self._until.pop(thread_id, None)
+
+
 class QueueConnection(Connection):
     """Looks and acts as a connection to the process that has the threads open.
 
-    `owners` tells which process that is, by thread.
+    `owners` tells which process that is, by thread; `waiting` is kept over connections.
     """
 
     def __init__(
@@ -66,18 +100,17 @@ class QueueConnection(Connection):
         notified: Callable[[str, msgspec.Raw], None],
         *,
         owners: Mapping[str, Process],
+        waiting: Waiting,
         clock: Clock,
     ) -> None:
         super().__init__(frames, protocol, notified)
         self._owners = owners
         self._clock = clock
-        self._opened = clock.monotonic()
-        self._last_queued: dict[str, float] = {}
+        self._waiting = waiting
 
     def may_come(self, thread_id: str) -> bool:
         """Whether what was in the queue may have been taken without being listed yet."""
-        last = self._last_queued.get(thread_id, self._opened)
-        return self._clock.monotonic() - last < TAKEN_S
+        return self._waiting.may_come(thread_id, self._clock.monotonic())
 
     async def call(
         self, method: str, params: Struct, answer: type[T], *, timeout_s: float | None = None
@@ -96,7 +129,7 @@ class QueueConnection(Connection):
         return done
 
     async def _add(self, params: TurnStartParams) -> TurnStartResult:
-        self._last_queued[params.thread_id] = self._clock.monotonic()
+        self._waiting.added(params.thread_id)
         try:
             await super().call("thread/queue/add", params, msgspec.Raw)
         except Unanswered:
@@ -108,11 +141,10 @@ class QueueConnection(Connection):
         """Give a thread the status that its own process would tell."""
         owner = self._owners.get(thread.id)
         gone = owner is None or not is_alive(owner)
-        waiting = await queued(self, thread.id)
-        if waiting:
-            self._last_queued[thread.id] = self._clock.monotonic()
+        rows = await queued(self, thread.id)
+        self._waiting.looked(thread.id, self._clock.monotonic(), there=bool(rows))
         if gone:
-            for row in waiting:
+            for row in rows:
                 await take_out(self, thread.id, row)
             return msgspec.structs.replace(thread, status=ThreadStatus(type=NOT_LOADED))
         params = TurnsListParams(thread_id=thread.id, items_view="notLoaded", limit=1)

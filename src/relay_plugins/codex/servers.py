@@ -166,8 +166,7 @@ class Servers:
 
     async def embed(self, thread_id: str, codex_home: Path, owner: CodexProcess) -> None:
         """Take a session by its process, unless it is found on a socket."""
-        served = any(server.has_process(owner.process) for server in self)
-        if served or owner.ends_with_its_turn:
+        if any(server.has_process(owner.process) for server in self):
             return
         if owner.serves_others:
             await self._clock.sleep(FOUND_WITHIN_S)

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from relay_core import AdapterRegistrar, RelayError, SettingsError
-from relay_plugins.codex.adapter import CodexAdapter
+from relay_plugins.codex.adapter import CodexAdapter, EndsWithItsTurn
 from relay_plugins.codex.address import ADAPTER, check_thread_id
 
 log = logging.getLogger("relay.codex")
@@ -29,6 +29,11 @@ SESSIONS = "sessions"
 NOT_CONNECTED = (
     "This session is not connected to Agent Relay yet: {why}. Messages of other agents reach it "
     "as soon as it is. To see what is wrong: agent-relay status"
+)
+
+TAKES_NO_MESSAGES = (
+    "Agent Relay is installed here. This run of Codex ends with its turn, so no messages reach it; "
+    "it can send some: agent-relay send TARGET TEXT (agent-relay agents lists the targets)."
 )
 
 
@@ -78,6 +83,8 @@ class SessionStart:
                 text = await self._register.context(ADAPTER, session, within_s=WITHIN_S)
         except TimeoutError:
             text = None
+        except EndsWithItsTurn:
+            return TAKES_NO_MESSAGES
         except RelayError as error:
             log.warning("no context for session %s: %s", session, error)
             return NOT_CONNECTED.format(why=" ".join(error.detail.split())[:200])

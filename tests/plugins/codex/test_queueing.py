@@ -28,7 +28,7 @@ from relay_plugins.codex.address import (
 from relay_plugins.codex.client import CLIENT, CallRefused, Unanswered, greeted
 from relay_plugins.codex.history import read_thread, recent_turns
 from relay_plugins.codex.protocol import Protocol
-from relay_plugins.codex.queueing import QueueConnection
+from relay_plugins.codex.queueing import TAKEN_S, QueueConnection, Waiting
 from relay_plugins.codex.sightings import Sighting, Sightings, recall, remember
 from relay_plugins.codex.wire import (
     Empty,
@@ -98,6 +98,7 @@ async def connection(
         Protocol(CLIENT),
         lambda method, params: None,
         owners={fake.thread: owner},
+        waiting=Waiting(),
         clock=RealClock(),
     )
     await greeted(made, Address(text="stdio:x"))
@@ -144,9 +145,6 @@ async def test_a_turn_that_was_cut_off_in_an_earlier_life_or_has_ended_does_not_
 async def test_a_start_is_put_into_the_queue_and_may_come_from_there(
     fake: FakeAppServer, queue: Queue, connection: QueueConnection
 ):
-    connection._opened = 0
-    assert not connection.may_come(fake.thread)
-
     await connection.call("turn/start", start(fake), TurnStartResult)
 
     assert [row["clientUserMessageId"] for row in queue.rows] == ["relay:1"]
@@ -194,6 +192,27 @@ async def test_only_what_is_ours_is_taken_out_when_the_process_is_gone(
     await read_thread(connection, fake.thread)
 
     assert [row["clientUserMessageId"] for row in queue.rows] == ["somebody-else"]
+
+
+def test_what_may_have_been_taken_is_waited_for_from_the_first_look_that_lacks_it():
+    waiting = Waiting()
+    assert waiting.may_come("t", 0), "an earlier host may have put something in"
+
+    waiting.looked("t", 100, there=False)
+    assert waiting.may_come("t", 100 + TAKEN_S - 1)
+    assert not waiting.may_come("t", 100 + TAKEN_S)
+
+    waiting.added("t")
+    assert waiting.may_come("t", 1_000)
+    waiting.looked("t", 2_000, there=True)
+    assert waiting.may_come("t", 3_000)
+    waiting.looked("t", 4_000, there=False)
+    waiting.looked("t", 4_001, there=False)
+    assert waiting.may_come("t", 4_000 + TAKEN_S - 1)
+    assert not waiting.may_come("t", 4_000 + TAKEN_S)
+
+    waiting.forget("t")
+    assert waiting.may_come("t", 9_000)
 
 
 # What another host left in the queue of a thread that is on a socket now -------------------------

@@ -14,7 +14,8 @@ import pytest
 from codex_watch import Watch, watch
 from fake_app_server import FakeAppServer, fake_app_server
 from relay_core import AdapterError, PluginError, SessionSeen, SettingsError
-from relay_plugins.codex import session_start
+from relay_plugins.codex import adapter, session_start
+from relay_plugins.codex.address import CodexProcess, Process
 from relay_plugins.codex.session_start import SessionStart, home_of
 
 CONTEXT_LINE = {
@@ -111,6 +112,15 @@ async def test_a_session_that_is_not_found_is_told_so_in_time(
 
     assert "not connected" in text
     assert "agent-relay status" in text
+
+
+async def test_a_codex_that_nobody_types_into_is_told_so_at_once(
+    hook: Hook, monkeypatch: pytest.MonkeyPatch
+):
+    run = CodexProcess(process=Process(pid=1, started=1), binary="codex", arguments=("exec", "x"))
+    monkeypatch.setattr(adapter, "codex_above", lambda pid: run)
+
+    assert "ends with its turn" in await hook(session_id="01a20238-55cd-79d2-ad22-000000000000")
 
 
 @pytest.mark.parametrize("fault", [PluginError("x", "no\ntext"), AdapterError("codex", "broken")])
