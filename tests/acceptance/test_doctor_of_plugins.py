@@ -22,7 +22,7 @@ from relay_core import hookimpl
 
 @hookimpl
 def on_message(message, session):
-    time.sleep(4)
+    time.sleep(2)
 """
 
 
