@@ -58,6 +58,12 @@ class HostUnreachable(RelayError):
     code = "host_unreachable"
 
 
+class FolderNotOurs(RelayError):
+    """Others than this user may put a socket where the host's is."""
+
+    code = "folder_not_ours"
+
+
 class HostRuns(RelayError):
     """A live host has the control socket already."""
 
@@ -81,8 +87,10 @@ async def call(socket: Path, op: str, body: object = None, *, timeout_s: float =
     """Ask the host one thing.
 
     Raises HostUnreachable when nobody listens or no answer comes in time, HostRefused with the
-    host's own words, WireError when the answer cannot be understood, SocketsForbidden in a sandbox.
+    host's own words, WireError when the answer cannot be understood, SocketsForbidden in a sandbox,
+    FolderNotOurs when somebody else could listen there.
     """
+    _check_folder(socket.parent)
     line = msgspec.json.encode(Request(op=op, body=body_of(body))) + b"\n"
     try:
         async with asyncio.timeout(timeout_s):
@@ -138,7 +146,7 @@ class ControlServer:
     async def open(self) -> None:
         """Begin to listen.
 
-        Raises RelayError when the folder is not this user's alone, HostRuns when a live host
+        Raises FolderNotOurs when the folder is not this user's alone, HostRuns when a live host
         listens there.
         """
         own_folder(self.socket.parent)
@@ -217,9 +225,17 @@ async def _answers(socket: Path) -> bool:
 
 
 def own_folder(folder: Path) -> None:
-    """Make the folder of the sockets; RelayError when it is not this user's alone."""
+    """Make the folder of the sockets; FolderNotOurs when it is not this user's alone."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = folder.lstat()
+    _check_folder(folder)
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder in which others may put a socket: who does can speak as the host."""
+    try:
+        found = folder.lstat()
+    except FileNotFoundError:
+        return
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
         detail = f"{folder} must be a folder of yours that nobody else may enter"
-        raise RelayError(detail, fix=f"rm -r {folder}, or chmod 700 {folder}")
+        raise FolderNotOurs(detail, fix=f"rm -r {folder}, or chmod 700 {folder}")

@@ -12,6 +12,7 @@ from relay_core.control import (
     LINE_LIMIT,
     Answer,
     ControlServer,
+    FolderNotOurs,
     HostRefused,
     HostUnreachable,
     body_of,
@@ -122,7 +123,7 @@ async def test_a_host_that_never_answers_is_not_waited_for(socket):
         writer.close()
         gone.set()
 
-    socket.parent.mkdir()
+    socket.parent.mkdir(mode=0o700)
     silent = await asyncio.start_unix_server(say_nothing, socket)
     try:
         with pytest.raises(HostUnreachable, match="did not answer"):
@@ -137,7 +138,7 @@ async def test_an_answer_that_is_no_answer_is_a_wire_error(socket):
         writer.write(b"hello\n")
         writer.close()
 
-    socket.parent.mkdir()
+    socket.parent.mkdir(mode=0o700)
     server = await asyncio.start_unix_server(babble, socket)
     try:
         with pytest.raises(WireError):
@@ -157,6 +158,21 @@ async def test_a_folder_that_others_may_enter_is_refused(socket):
 
     with pytest.raises(RelayError, match="nobody else may enter"):
         await ControlServer(socket).open()
+
+
+async def test_nothing_is_asked_in_a_folder_that_others_may_enter(server, socket):
+    socket.parent.chmod(0o770)
+
+    with pytest.raises(FolderNotOurs, match="nobody else may enter"):
+        await call(socket, "echo", 1)
+
+
+async def test_nothing_is_asked_where_the_folder_is_a_link(server, socket):
+    link = socket.parent.with_name("link")
+    link.symlink_to(socket.parent)
+
+    with pytest.raises(FolderNotOurs):
+        await call(link / socket.name, "echo", 1)
 
 
 async def test_a_second_host_does_not_take_the_socket(server, socket):
