@@ -67,7 +67,7 @@ def judge(facts: Facts) -> tuple[Finding, ...]:
         *judge_installation(facts.installation),
         *judge_hub(facts.hub, facts.host, facts.token),
         *judge_mail(facts.mail),
-        *(_not_known(name, detail) for name, detail in facts.failed),
+        *_not_known(facts),
     ]
     prevented = any(one.code in PREVENTS_HOST and not one.safe for one in findings)
     prevented |= any(name in MACHINE for name, _ in facts.variables.wrong)
@@ -76,9 +76,13 @@ def judge(facts: Facts) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda one: places[one.code]))
 
 
-def _not_known(check: str, why: str) -> Finding:
+def _not_known(facts: Facts) -> Iterator[Finding]:
+    """Checks that came to no end; in a sandbox they cannot."""
+    if facts.host.state is HostState.FORBIDDEN:
+        return
     advice = "run it again; tell its authors where that does not help"
-    return found("check-failed", f"{check}: {why}", advice=advice)
+    for check, why in facts.failed:
+        yield found("check-failed", f"{check}: {why}", advice=advice)
 
 
 # --- what was set ----------------------------------------------------------------------------
