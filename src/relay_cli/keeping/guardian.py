@@ -153,7 +153,10 @@ class Guardian:
 
     def _hear(self, link: Lines) -> None:
         for line in link.take():
-            answer = json.loads(line)
+            try:
+                answer: dict[str, Any] = json.loads(line)
+            except ValueError:
+                answer = {"ok": False, "detail": "the host's answer cannot be read"}
             if answer["ok"]:
                 self._failures = 0
                 if not self._plan["server"]:

@@ -93,8 +93,8 @@ class Keeper:
             for taken in self._signals.take():
                 if taken != signal.SIGCHLD:
                     terminal.send_signal(taken)
-            if self._ended:
-                end_process(terminal, signal.SIGTERM, TERMINAL_GRACE_S)
+            if self._ended and not end_process(terminal, signal.SIGTERM, TERMINAL_GRACE_S):
+                end_process(terminal, signal.SIGKILL, TERMINAL_GRACE_S)
         self._pipe.send("ended")
         if status < 0 or self._ended:
             _restore(modes)
