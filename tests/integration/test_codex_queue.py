@@ -97,28 +97,31 @@ def our_server(codex: Watch) -> int:
     return embedded.process_id
 
 
-async def test_a_message_is_taken_once_though_host_and_app_server_die_over_it(
-    owner: Owner, history_mode: str
-):
-    await owner.begin(history_mode)
+async def test_messages_are_taken_once_though_host_and_app_server_die_over_them(owner: Owner):
+    # Both ways of keeping a history at once: Codex looks into its queue every ten seconds.
+    owners = [owner, Owner(owner.workplace, owner.server, owner.user)]
+    for each, mode in zip(owners, ("paginated", "legacy"), strict=True):
+        await each.begin(mode)
+    attempts = [new_attempt(each.thread) for each in owners]
     async with owner.host() as codex:
-        seen = await owner.call_hook(codex)
-        assert (seen.activity, seen.approval) == (Activity.AT_REST, "open")
-        abilities = codex.adapter.describe(owner.thread)
-        assert (abilities.steer, abilities.interrupt) == (Steering.NONE, False)
-        attempt = new_attempt(owner.thread)
-        await codex.inject(attempt, f"mark {attempt.id}")
+        for each, attempt in zip(owners, attempts, strict=True):
+            seen = await each.call_hook(codex)
+            assert (seen.activity, seen.approval) == (Activity.AT_REST, "open")
+            abilities = codex.adapter.describe(each.thread)
+            assert (abilities.steer, abilities.interrupt) == (Steering.NONE, False)
+            await codex.inject(attempt, f"mark {attempt.id}")
         os.kill(our_server(codex), signal.SIGKILL)
 
-    async with owner.host() as codex:  # nobody has called its hook: it is remembered
-        await codex.seen(owner.thread)
-        evidence = await found(codex, attempt)
-        assert isinstance(evidence, Found)
-        ended = await codex.until_ended(evidence.turn_id)
-
-    assert (ended.status, ended.attempts) == (TurnStatus.COMPLETED, (attempt.id,))
-    texts = [item.text for item in await owner.user.user_items(owner.thread)]
-    assert sum(attempt.id in text for text in texts) == 1
+    async with owner.host() as codex:  # nobody has called a hook: the sessions are remembered
+        for each in owners:
+            await codex.seen(each.thread)
+        evidence = await asyncio.gather(*(found(codex, attempt) for attempt in attempts))
+        for each, attempt, shown in zip(owners, attempts, evidence, strict=True):
+            assert isinstance(shown, Found)
+            ended = await codex.until_ended(shown.turn_id)
+            assert (ended.status, ended.attempts) == (TurnStatus.COMPLETED, (attempt.id,))
+            texts = [item.text for item in await each.user.user_items(each.thread)]
+            assert sum(attempt.id in text for text in texts) == 1
 
 
 async def test_what_waits_in_the_queue_of_a_dead_codex_is_taken_out(

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -80,7 +81,7 @@ class EmbeddedSessions(AppServer):
     async def _connect(self) -> Connection:
         binary = self._binary
         if binary is None or not binary.is_file():  # it was replaced while it ran
-            binary = find_codex(self._environ).path
+            binary = (await asyncio.to_thread(find_codex, self._environ)).path
         frames = await start_app_server(binary, self.home, self._environ)
         self.process_id = frames.process_id
         connection = QueueConnection(
