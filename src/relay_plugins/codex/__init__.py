@@ -16,13 +16,9 @@ from relay_core import (
 )
 from relay_plugins.codex.adapter import CodexAdapter, CodexSettings
 from relay_plugins.codex.address import ADAPTER
-from relay_plugins.codex.servers import (
-    AttachRequest,
-    LaunchRequest,
-    LeaveRequest,
-    ServerReport,
-)
+from relay_plugins.codex.servers import AttachRequest, ServerReport
 from relay_plugins.codex.session_start import SessionStart
+from relay_plugins.codex.terminals import LaunchRequest, LeaveRequest
 
 __all__ = [
     "AttachRequest",

@@ -48,7 +48,8 @@ from relay_plugins.codex.injection import (
     is_unsteerable,
     meaning_of,
 )
-from relay_plugins.codex.servers import Launched, LaunchRequest, ServerReport, Servers
+from relay_plugins.codex.servers import ServerReport, Servers
+from relay_plugins.codex.terminals import Launched, LaunchRequest
 from relay_plugins.codex.tracked import TrackedThread
 from relay_plugins.codex.wire import Empty, TurnInterruptParams
 

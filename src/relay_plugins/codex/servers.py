@@ -34,7 +34,7 @@ from relay_plugins.codex.client import Connection, Unreachable
 from relay_plugins.codex.embedded import EmbeddedSessions, embedded_address
 from relay_plugins.codex.history import loaded_threads
 from relay_plugins.codex.sightings import Sighting, Sightings
-from relay_plugins.codex.terminals import Launch
+from relay_plugins.codex.terminals import Launched, LaunchRequest
 from relay_plugins.codex.tracked import TrackedThread
 
 SETTLE_S = 2.0
@@ -61,30 +61,6 @@ class AttachRequest(Struct, forbid_unknown_fields=True):
     app_server: str
     thread: str | None = None
     token_file: str | None = None
-
-
-class LaunchRequest(Struct):
-    """The body of `codex.launch`: a terminal was opened, or is about to be, on an app-server."""
-
-    app_server: str
-    launch: Launch
-
-
-class Launched(Struct):
-    """The answer of `codex.launch`.
-
-    `known` are the threads that were there before the terminal: to be said again when the host
-    is told anew.
-    """
-
-    threads: tuple[str, ...]
-    known: tuple[str, ...]
-
-
-class LeaveRequest(Struct):
-    """The body of `codex.leave`: a terminal is gone."""
-
-    launch: str
 
 
 class ThreadReport(Struct):

@@ -40,6 +40,30 @@ class Launch(Struct):
         return self.cwd == os.path.realpath(thread.cwd)
 
 
+class LaunchRequest(Struct):
+    """The body of `codex.launch`: a terminal was opened, or is about to be, on an app-server."""
+
+    app_server: str
+    launch: Launch
+
+
+class Launched(Struct):
+    """The answer of `codex.launch`.
+
+    `known` are the threads that were there before the terminal: to be said again when the host
+    is told anew.
+    """
+
+    threads: tuple[str, ...]
+    known: tuple[str, ...]
+
+
+class LeaveRequest(Struct):
+    """The body of `codex.leave`: a terminal is gone."""
+
+    launch: str
+
+
 class Terminals:
     """Those of one app-server, by id; the newest one is asked first whose a thread is."""
 
