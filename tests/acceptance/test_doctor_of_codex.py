@@ -150,6 +150,7 @@ class Installed(Patient):
 @pytest.fixture
 def installed(relay: Relay, codex_binary: CodexBinary) -> Installed:
     user = Installed(relay)
+    relay.in_process = True  # no loop runs here
     relay.environ["AGENT_RELAY_CODEX_BIN"] = str(codex_binary.path)
     (relay.home / ".codex").mkdir()
     user.install()
@@ -180,6 +181,7 @@ def bundled(relay: Relay) -> Installed:
     """The same with whichever Codex comes first: what is tried here, is the same for each."""
     codex = find_codex({**os.environ, "CODEX_HOME": str(relay.home)})
     user = Installed(relay)
+    relay.in_process = True  # no loop runs here
     relay.environ["AGENT_RELAY_CODEX_BIN"] = str(codex.path)
     (relay.home / ".codex").mkdir()
     return user
