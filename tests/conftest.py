@@ -19,6 +19,14 @@ MORE_WORKERS = 2
 time, for processes that they started."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--write-pictures",
+        action="store_true",
+        help="write what README shows of a terminal from what this run shows",
+    )
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     return len(os.sched_getaffinity(0)) + MORE_WORKERS

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from plain_codex import PlainCodex
 from relay_plugins.codex.hook_launcher import Target, read_target, write_launcher
 from user_commands import COMMAND_LIMIT_S, PROGRAMS, Done, Relay, Typed, as_version, until
 
@@ -226,32 +225,6 @@ def test_a_new_version_keeps_the_trust_and_a_vanished_environment_is_told_of(
     (starting,) = user.told()
     assert "connecting this session" in starting
     until("a host", lambda: user.relay("status", "--json").code == 0)
-
-
-def test_a_plain_session_is_given_its_context_with_the_first_message(plain_codex: PlainCodex):
-    relay = Relay(plain_codex.home, in_process=True, environ=plain_codex.environ)
-    relay.environ["AGENT_RELAY_CODEX_BIN"] = str(plain_codex.binary.path)
-    relay.write_config("[hub]\nport = 0\n")
-    relay.was_up = True
-
-    def reachable() -> list[str]:
-        listed = relay("agents", "--json").worked().json["agents"]
-        return [str(one["id"]) for one in listed if one["reachable"]]
-
-    try:
-        relay("install", "--yes", "--trust-hooks", program="agent-relay-codex").worked()
-        terminal = plain_codex.open()
-        (agent,) = until("the session is an agent", reachable)
-        relay("send", agent, "mark-4711", "--wait", "60").worked()
-        terminal.until("mark-4711")
-        asked = [one for one in plain_codex.model.requests() if one.count("mark-4711")]
-        relay("uninstall", "--yes", "--purge", program="agent-relay-codex").worked()
-    finally:
-        relay.end()
-
-    # Codex may ask for a title as well, in a thread of its own that has no hooks.
-    told = [item.text for one in asked for item in one.items if item.kind == "developer"]
-    assert [f"agent id: {agent}" in text for text in told].count(True) == 1
 
 
 class TestWithoutCodex:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,51 @@ from relay_core.host_api import StopRequest
 from relay_core.places import find_places
 from relay_plugins.codex.testing.replies import Hang
 from user_commands import Relay, until
+
+README = Path(__file__).parents[2] / "README.md"
+DRAFT = "half a thought about the cart"
+MAIL = ("tag:shop", "Which test fails on your branch?", "--subject", "the red build")
+
+
+class Picture:
+    """What README shows of a terminal, of the newest Codex that the tests know.
+
+    `pytest -k half_typed --write-pictures` writes it from what is seen.
+    """
+
+    def __init__(self, *, shown: bool, write: bool) -> None:
+        self._shown = shown
+        self._write = write
+
+    def check(self, screen: str) -> None:
+        """Hold README's picture to a screen, or write it from there."""
+        text = README.read_text(encoding="utf-8")
+        head, mark, rest = text.partition("<!-- ci: terminal -->\n```text\n")
+        picture, fence, tail = rest.partition("\n```")
+        seen = _without_ends(screen)
+        if self._shown and self._write:
+            README.write_text(f"{head}{mark}{seen}{fence}{tail}", encoding="utf-8")
+        elif self._shown:
+            assert _without_what_changes(seen) == _without_what_changes(picture)
+
+
+def _without_ends(screen: str) -> str:
+    """The conversation, with one blank line where there are several."""
+    shown = screen.partition("\n\n\n")[2] if "OpenAI Codex" in screen else screen
+    return re.sub(r"\n{3,}", "\n\n", shown.rpartition("\n")[0]).strip("\n")
+
+
+def _without_what_changes(screen: str) -> list[str]:
+    plain = re.sub(r"[0-9a-f]{32}|-[0-9a-f]{12}\b|[0-9]+", "N", screen)
+    return plain.split()
+
+
+@pytest.fixture
+def picture(codex_binary: Any, request: pytest.FixtureRequest) -> Picture:
+    return Picture(
+        shown=codex_binary.version.startswith("0.169"),
+        write=bool(request.config.getoption("--write-pictures")),
+    )
 
 
 @dataclass
@@ -65,8 +112,8 @@ class Desk:
         asyncio.run(call(places.control_socket, "stop", StopRequest(handover=True)))
         self.relay.started[-1].wait(30)
 
-    def send(self, to: str, body: str) -> None:
-        sent = self.relay("send", to, body, "--wait", "60", "--json").worked().json
+    def send(self, to: str, body: str, *options: str) -> None:
+        sent = self.relay("send", to, body, *options, "--wait", "60", "--json").worked().json
         assert [each["state"] for each in sent["deliveries"]] == ["delivered"], sent
 
 
@@ -81,24 +128,28 @@ def desk(plain_codex: PlainCodex) -> Iterator[Desk]:
     relay.end()
 
 
-def test_a_plain_session_is_an_agent_before_its_first_prompt_and_gets_its_mail_live(desk: Desk):
+def test_a_plain_session_is_an_agent_before_its_first_prompt_and_gets_its_mail_live(
+    desk: Desk, picture: Picture
+):
     desk.relay.up()
     desk.install()
     terminal = desk.codex.open()
     agent = desk.agent()
-    terminal.type("my half-typed draft")
-    terminal.until("half-typed draft")
+    terminal.type(DRAFT)
+    terminal.until(DRAFT)
 
-    desk.send(agent, "mark-4711")
+    desk.send(*MAIL)
 
-    terminal.until("mark-4711")
+    terminal.until(MAIL[1])
     terminal.until("Understood.")
-    assert "my half-typed draft" in terminal.screen
-    assert set(desk.codex.model.counts("mark-4711")) == {1}
+    assert DRAFT in terminal.screen
+    assert set(desk.codex.model.counts(MAIL[1])) == {1}
     assert desk.told() == agent, "the first turn's request tells the model who it is"
+    terminal.until("Worked for")
+    picture.check(terminal.screen)
 
     # Whoever presses Esc wants quiet.
-    terminal.press(*["backspace"] * len("my half-typed draft"))
+    terminal.press(*["backspace"] * len(DRAFT))
     desk.codex.model.enqueue(Hang())
     terminal.enter("a long turn")
     terminal.until("esc to interrupt")
