@@ -16,3 +16,11 @@ def test_every_link_to_a_file_leads_somewhere():
         for target in LINK.findall(page.read_text(encoding="utf-8"))
         if not (page.parent / target).exists()
     ] == []
+
+
+def test_every_decision_has_a_number_of_its_own():
+    decisions = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+
+    assert [each.name[:4] for each in decisions] == [
+        f"{number:04}" for number in range(1, len(decisions) + 1)
+    ]
