@@ -79,7 +79,7 @@ async def open_hub(url: str | None = None) -> AsyncGenerator[HubClient]:
 
 async def find_hub(here: Here, url: str | None) -> HubPlace:
     """Find the hub's address; asks nobody but this user's own host."""
-    from relay_core.hub_client import check_url
+    from relay_core.hub_address import check_url
 
     if url is not None:
         return HubPlace(url=_checked_argument(url), found_by="--url")
@@ -142,7 +142,7 @@ async def _why_no_token(here: Here, place: HubPlace) -> RelayError:
 
 
 def _checked_argument(url: str) -> str:
-    from relay_core.hub_client import check_url
+    from relay_core.hub_address import check_url
 
     try:
         return check_url(url)

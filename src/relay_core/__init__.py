@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from relay_core.acting import ActingAgent
 from relay_core.errors import (
     AdapterError,
     HubError,
@@ -33,13 +34,22 @@ from relay_core.events import (
 )
 from relay_core.fence import parse as parse_fence
 from relay_core.hookspecs import hookimpl
-from relay_core.hub_api import SendRequest, SendResponse
+from relay_core.hub_api import (
+    AgentPatch,
+    Claim,
+    MessageView,
+    Pair,
+    SendRequest,
+    SendResponse,
+    SentDelivery,
+)
 from relay_core.messages import (
     HUB,
     OPERATOR,
     AgentId,
     Attempt,
     AttemptId,
+    ClaimState,
     Credential,
     Delivery,
     DeliveryId,
@@ -49,6 +59,7 @@ from relay_core.messages import (
     Offer,
     PairEvent,
     PairId,
+    PairState,
     Part,
     Prompt,
     Sender,
@@ -101,16 +112,20 @@ __all__ = [
     "OPERATOR",
     "Abilities",
     "Absent",
+    "ActingAgent",
     "Activity",
     "Adapter",
     "AdapterError",
     "AdapterRegistrar",
     "Agent",
     "AgentId",
+    "AgentPatch",
     "Arrived",
     "Attempt",
     "AttemptFailedEvent",
     "AttemptId",
+    "Claim",
+    "ClaimState",
     "Clock",
     "Credential",
     "Decision",
@@ -134,11 +149,14 @@ __all__ = [
     "InjectionRefused",
     "Message",
     "MessageId",
+    "MessageView",
     "Mode",
     "Offer",
     "Operation",
+    "Pair",
     "PairEvent",
     "PairId",
+    "PairState",
     "Part",
     "Places",
     "PluginConflict",
@@ -161,6 +179,7 @@ __all__ = [
     "SendRequest",
     "SendResponse",
     "Sender",
+    "SentDelivery",
     "Session",
     "SessionChanged",
     "SessionClosed",

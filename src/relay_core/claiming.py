@@ -51,9 +51,17 @@ class ClaimBook:
                 raise
             self._log.info("message %s not claimed: %s", offer.message.id, refused)
             return False
-        self._held[offer.message.id] = claim
-        self.taken.set()
+        self.keep(claim)
         return True
+
+    def keep(self, claim: Claim) -> None:
+        """Renew a claim that was taken in whichever way, from now on."""
+        self._held[claim.message_id] = claim
+        self.taken.set()
+
+    def forget(self, message_id: MessageId) -> None:
+        """Renew a claim no longer: its work has ended or was given back."""
+        self._held.pop(message_id, None)
 
     def adopt(self, claims: Iterable[Claim]) -> None:
         """Take up what the hub says this agent holds: a host before this one took it."""

@@ -13,8 +13,9 @@ import msgspec
 
 from relay_core import memory as memories
 from relay_core import retry
+from relay_core.acting import ActingAgent
 from relay_core.control import ControlServer, body_of
-from relay_core.errors import HubError, PluginConflict, RelayError, WireError
+from relay_core.errors import HubError, PluginConflict, RelayError, StaleEpoch, WireError
 from relay_core.hooks import Hooks
 from relay_core.host_api import (
     Attached,
@@ -393,13 +394,25 @@ class Host:
 
     async def context(self, adapter: str, key: str, *, within_s: float) -> str | None:
         """Ask for the text that a session is given when it starts, once it is registered."""
+        sidecar = await self._in_time((adapter, key), within_s)
+        return None if sidecar is None else await sidecar.context()
+
+    async def acting(self, adapter: str, key: str, *, within_s: float) -> ActingAgent | None:
+        """Act for the agent of a session that is served here, once it is registered."""
+        sidecar = await self._in_time((adapter, key), within_s)
+        if sidecar is not None and sidecar.fenced:
+            raise StaleEpoch(f"another host serves {sidecar.agent_id}")
+        return None if sidecar is None else sidecar.acting()
+
+    async def _in_time(self, place: tuple[str, str], within_s: float) -> Sidecar | None:
+        """Wait until a session is registered; None when that takes too long."""
         try:
             async with asyncio.timeout(within_s):
-                sidecar = await self._sidecar((adapter, key))
+                sidecar = await self._sidecar(place)
                 await sidecar.registered.wait()
         except TimeoutError:
             return None
-        return await sidecar.context()
+        return sidecar
 
     def _registrar(self, plugin: str) -> Registrar:
         return Registrar(

@@ -27,6 +27,9 @@ from relay_core.messages import (
 USER_HEADER = "X-Agent-Relay-Token"
 """The header that agents may use instead of `Authorization: Bearer`."""
 
+ACTING_HEADER = "X-Agent-Relay-Agent"
+"""The header by which the bearer of the user token asks with the rights of one agent only."""
+
 
 class Fence(Struct):
     """Who is acting: refused with 409 `stale_epoch` when another instance has registered since.

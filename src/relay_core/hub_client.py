@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import secrets
 from collections.abc import Iterable, Mapping
 from typing import Self, TypeVar
@@ -16,13 +17,14 @@ from relay_core.dead_letters import DeadLetter, DeadList, DeadView
 from relay_core.errors import (
     HubRefused,
     HubUnreachable,
-    SettingsError,
     SocketsForbidden,
     StaleEpoch,
     WireError,
     is_forbidden,
 )
+from relay_core.hub_address import check_url
 from relay_core.hub_api import (
+    ACTING_HEADER,
     AgentPatch,
     AnnotateRequest,
     AttemptRequest,
@@ -71,27 +73,7 @@ INBOX_PAGE = 100
 """Messages in one answer of `inbox`."""
 
 _LARGEST_ID = 2**53 - 1
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
-
 T = TypeVar("T")
-
-
-def check_url(url: str) -> str:
-    """Check a hub's address and return it without its trailing slash.
-
-    A plain http address must be loopback, so that the token never crosses a network in the clear.
-    """
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise SettingsError(f"{url!r} is no address: {error}") from error
-    plain = parts.path in {"", "/"} and not (parts.query or parts.fragment or parts.username)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not plain or port == 0:
-        raise SettingsError(f"{url!r} is no hub address", fix="use http://127.0.0.1:4850")
-    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
-        raise SettingsError(f"{url!r} would send the token in the clear", fix="use https://")
-    return url.rstrip("/")
 
 
 class _Health(Struct):
@@ -116,6 +98,7 @@ class HubClient:
     def __init__(self, url: str, token: str, *, timeout_s: float = CALL_TIMEOUT_S) -> None:
         self.url = check_url(url)
         self._token = token
+        self._acting: dict[str, str] = {}
         self._sure = False
         self._http = httpx.AsyncClient(
             timeout=timeout_s,
@@ -133,6 +116,12 @@ class HubClient:
     async def aclose(self) -> None:
         """Close the connections."""
         await self._http.aclose()
+
+    def as_agent(self, agent_id: AgentId) -> HubClient:
+        """The same connections with the rights of one agent and no others."""
+        acting = copy.copy(self)
+        acting._acting = {ACTING_HEADER: agent_id}  # noqa: SLF001 - one of our own
+        return acting
 
     async def authenticate(self) -> None:
         """Make sure that whoever listens there knows this token, without showing it.
@@ -210,6 +199,21 @@ class HubClient:
 
     async def renew(self, message_id: MessageId, request: ClaimRequest) -> Claim:
         return await self._ask("POST", f"/api/messages/{message_id}/claim/renew", request, Claim)
+
+    async def complete(self, message_id: MessageId, request: ClaimRequest) -> Claim:
+        """End the work as done; doing it twice is harmless."""
+        return await self._end_claim(message_id, "complete", request)
+
+    async def fail(self, message_id: MessageId, request: ClaimRequest) -> Claim:
+        """End the work as failed; doing it twice is harmless."""
+        return await self._end_claim(message_id, "fail", request)
+
+    async def release(self, message_id: MessageId, request: ClaimRequest) -> Claim:
+        """Give the work back to the others."""
+        return await self._end_claim(message_id, "release", request)
+
+    async def _end_claim(self, message_id: MessageId, how: str, request: ClaimRequest) -> Claim:
+        return await self._ask("POST", f"/api/messages/{message_id}/claim/{how}", request, Claim)
 
     async def send(
         self, request: SendRequest, *, idempotency_key: str | None = None
@@ -377,7 +381,7 @@ class HubClient:
         if not self._sure:
             await self.authenticate()
         content = None if body is None else msgspec.json.encode(body)
-        sent = {"Authorization": f"Bearer {self._token}", **(headers or {})}
+        sent = {"Authorization": f"Bearer {self._token}", **self._acting, **(headers or {})}
         if content is not None:
             sent["Content-Type"] = "application/json"
         response = await self._request(method, path, content=content, headers=sent)

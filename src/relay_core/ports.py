@@ -13,7 +13,9 @@ from typing import Protocol
 
 import msgspec
 
+from relay_core.acting import ActingAgent, AgentHub
 from relay_core.hub_api import (
+    AgentPatch,
     AttemptRequest,
     Claim,
     ClaimRequest,
@@ -332,6 +334,13 @@ class AdapterRegistrar(Protocol):
         """
         ...
 
+    async def acting(self, adapter: str, key: str, *, within_s: float) -> ActingAgent | None:
+        """Act for the agent of a session that is served here, once it is registered.
+
+        None when it was not seen and registered in time; StaleEpoch when another host serves it.
+        """
+        ...
+
 
 class Relay(Protocol):
     """What a plugin's `start` is given: the one place where power is handed out."""
@@ -428,6 +437,14 @@ class HubPort(Protocol):
 
     async def send(self, request: SendRequest) -> SendResponse:
         """Send a message."""
+        ...
+
+    async def change_agent(self, agent_id: str, patch: AgentPatch) -> Agent:
+        """Set an agent's label or tags, as its user."""
+        ...
+
+    def as_agent(self, agent_id: AgentId) -> AgentHub:
+        """Ask with the rights of one agent only."""
         ...
 
     async def open_stream(self) -> HubStream:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import msgspec
 
+from relay_core.acting import ActingAgent
 from relay_core.errors import HubRefused, PluginConflict, PluginError
 from relay_core.hub_api import Fence, SendRequest, SendResponse, VerdictRequest
 from relay_core.messages import META_LIMIT_BYTES, DeliveryId, DeliveryState
@@ -45,6 +46,10 @@ class FrontDesk(Protocol):
         """See `AdapterRegistrar.context`."""
         ...
 
+    async def acting(self, adapter: str, key: str, *, within_s: float) -> ActingAgent | None:
+        """See `AdapterRegistrar.acting`."""
+        ...
+
 
 class Registrar:
     """What one plugin's `register_adapters` gets; implements
@@ -67,6 +72,7 @@ class Registrar:
         self._tables = tables
         self.prepare = desk.prepare
         self.context = desk.context
+        self.acting = desk.acting
         self.places = places
         self.environ = environ
         self.clock = clock

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from relay_core import delivery, retry
 from relay_core import outlook as outlooks
+from relay_core.acting_session import ActingSession
 from relay_core.attempting import Attempts
 from relay_core.batch import next_batch
 from relay_core.errors import (
@@ -155,6 +156,10 @@ class Sidecar:
     def fence(self) -> Fence:
         """Who acts for this session, for the hub."""
         return self._seat.fence()
+
+    def acting(self) -> ActingSession:
+        """Act for this session's agent."""
+        return ActingSession(self._seat, self._attempts.claims)
 
     @property
     def last_error(self) -> str | None:

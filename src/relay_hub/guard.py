@@ -14,10 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from relay_core.errors import HubRefused
-from relay_core.hub_api import USER_HEADER
+from relay_core.hub_api import ACTING_HEADER, USER_HEADER
+from relay_core.messages import Credential
 from relay_hub.asgi import App, Receive, Scope, Send, respond_refused
 from relay_hub.callers import USER, Caller
 from relay_hub.limits import Limits
+from relay_hub.service import checks
 from relay_hub.strict_json import BadJson, StrictJson
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
@@ -29,6 +31,7 @@ BODY = "relay.body"
 
 _READ = "relay.read"
 _TOKEN = USER_HEADER.lower().encode()
+_ACTING = ACTING_HEADER.lower().encode()
 _CLOSE = {b"connection": b"close"}
 _DRAINED_BYTES = 4 * 1024 * 1024
 _DRAIN_S = 2.0
@@ -110,9 +113,9 @@ class Guard:
         if len(tokens) == 1:
             hashed = hashlib.sha256(tokens[0]).digest()
             if hmac.compare_digest(hashed, self._user_hash):
-                return USER
+                return _acting(USER, headers)
             if (caller := self._agent_caller(hashed)) is not None:
-                return caller
+                return _acting(caller, headers)
         where = f"it is in {self._token_file}" if self._token_file else "its bearer has it"
         raise _refused(
             401,
@@ -183,6 +186,16 @@ async def _read(receive: Receive, most: int) -> bytes:
             raise _too_large(most)
         more = event.get("more_body", False)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _acting(caller: Caller, headers: Headers) -> Caller:
+    """Give away every right but those of the agent that is named, where one is."""
+    named = [value for name, value in headers if name == _ACTING]
+    if not named:
+        return caller
+    agent_id = checks.agent_id(named[0].decode("latin-1") if len(named) == 1 else "")
+    caller.must_act_as(agent_id)
+    return Caller(credential=Credential.AGENT, agent_id=agent_id)
 
 
 def _is_json(kind: bytes) -> bool:

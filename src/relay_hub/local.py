@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 import msgspec
 
 from relay_core.hub_api import (
+    AgentPatch,
     AnnotateRequest,
     AttemptRequest,
     Claim,
@@ -28,6 +29,7 @@ from relay_core.hub_api import (
 from relay_core.messages import AgentId, Attempt, AttemptId, DeliveryId, MessageId, Offer
 from relay_core.sessions import Agent
 from relay_hub.callers import USER, Caller
+from relay_hub.local_agent import LocalAgentHub
 from relay_hub.service import HubService
 
 MOST_FRAMES = 10_000
@@ -93,6 +95,13 @@ class LocalHub:
 
     async def send(self, request: SendRequest) -> SendResponse:
         return await self._service.messages.send(request, self._caller)
+
+    async def change_agent(self, agent_id: str, patch: AgentPatch) -> Agent:
+        return await self._service.agents.change(AgentId(agent_id), patch, self._caller)
+
+    def as_agent(self, agent_id: AgentId) -> LocalAgentHub:
+        """The same service with the rights of one agent and no others."""
+        return LocalAgentHub(self._service, agent_id)
 
     async def open_stream(self) -> LocalStream:
         """Open a push connection that is a queue."""

@@ -19,6 +19,7 @@ from relay_plugins.codex.address import ADAPTER
 from relay_plugins.codex.servers import AttachRequest, ServerReport
 from relay_plugins.codex.session_start import SessionStart
 from relay_plugins.codex.terminals import LaunchRequest, LeaveRequest
+from relay_plugins.codex.tool_calls import ToolCalls
 
 __all__ = [
     "AttachRequest",
@@ -52,8 +53,8 @@ class PrepareRequest(Struct):
 
 @hookimpl(trylast=True)
 def register_adapters(register: AdapterRegistrar) -> None:
-    """Add the adapter `codex` and the operations `codex.status`, `codex.hook`, and those of
-    `start`: `codex.prepare`, `codex.launch` and `codex.leave`."""
+    """Add the adapter `codex` and the operations `codex.status`, `codex.hook`, `codex.tools`,
+    and those of `start`: `codex.prepare`, `codex.launch` and `codex.leave`."""
     adapter = CodexAdapter(
         codex_home=codex_home(register.environ),
         clock=register.clock,
@@ -83,6 +84,7 @@ def register_adapters(register: AdapterRegistrar) -> None:
     register.adapter(adapter)
     register.operation("codex.status", status)
     register.operation("codex.hook", SessionStart(adapter, register))
+    register.operation("codex.tools", ToolCalls(adapter, register))
     register.operation("codex.prepare", prepare)
     register.operation("codex.launch", launch)
     register.operation("codex.leave", leave)
