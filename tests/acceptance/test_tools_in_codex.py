@@ -1,4 +1,4 @@
-"""The tools of a session, called by the model in a real Codex: in every mode, through every fault."""
+"""The tools of a session, called by the model in a real Codex, in every mode."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from user_commands import Relay, until
+from relay_core.control import call
+from relay_core.hub_client import HubClient
+from relay_core.places import find_places
+from user_commands import Relay
 
 if TYPE_CHECKING:
     from relay_plugins.codex.launcher import CodexBinary
@@ -52,18 +55,21 @@ class Desk:
         sandbox, approval = MODES[mode]
         return await self.codex.start_thread(self.cwd, sandbox=sandbox, approval_policy=approval)
 
+    async def ask(self, path: str) -> Any:
+        """Ask the hub, wherever it listens now."""
+        places = find_places(self.relay.environ, os.getuid())
+        url = json.loads(bytes(await call(places.control_socket, "ping")))["hubUrl"]
+        async with HubClient(url, places.token_file.read_text().strip()) as hub:
+            return await (hub.agents() if path == "agents" else hub.inbox("operator"))
+
     async def agent(self, thread: str) -> str:
         """The agent of a thread, as soon as it can be reached."""
-
-        def find() -> str:
-            listed = self.relay("agents", "--json").worked().json["agents"]
-            mine = [each["id"] for each in listed if each["threadId"] == thread]
-            return str(mine[0]) if mine and self._reachable(listed, thread) else ""
-
-        return await asyncio.to_thread(until, "the session is an agent", find)
-
-    def _reachable(self, listed: list[dict[str, Any]], thread: str) -> bool:
-        return any(each["reachable"] for each in listed if each["threadId"] == thread)
+        async with asyncio.timeout(60):
+            while True:
+                for each in await self.ask("agents"):
+                    if each.thread_id == thread and each.reachable:
+                        return str(each.id)
+                await asyncio.sleep(0.1)
 
     async def call(self, thread: str, name: str, **arguments: Any) -> str:
         """Let the model call a tool in a turn of the user's; what it is told."""
@@ -75,7 +81,16 @@ class Desk:
         await self.codex.start_turn(thread, "please call it")
         requests = await self.model.requests_reach(before + 2, 60)
         await self.codex.rest(thread, timeout_s=60)
-        return output(requests[before + 1])
+        return outputs_of(requests[before + 1])[-1]
+
+    async def offered(self, thread: str, name: str) -> str:
+        """Call a tool as soon as Codex offers it: a first turn does not wait for every server."""
+        for _ in range(40):
+            told = await self.call(thread, name)
+            if not told.startswith("unsupported call"):
+                return told
+            await asyncio.sleep(0.25)
+        raise AssertionError(told)
 
     async def works(self, thread: str, name: str, **arguments: Any) -> dict[str, Any]:
         """Call a tool until the host is there again; a model is told to do the same."""
@@ -86,13 +101,13 @@ class Desk:
         raise AssertionError(told)
 
     async def kill_host(self) -> None:
-        os.kill((await self.type("status"))["host"]["pid"], signal.SIGKILL)
+        socket = find_places(self.relay.environ, os.getuid()).control_socket
+        os.kill(json.loads(bytes(await call(socket, "ping")))["pid"], signal.SIGKILL)
 
 
-def output(request: Request) -> str:
-    """What a tool told the model last."""
-    told = [item.text for item in request.items if item.kind == "function_call_output"]
-    return told[-1]
+def outputs_of(request: Request) -> list[str]:
+    """What tools have told the model so far."""
+    return [item.text for item in request.items if item.kind == "function_call_output"]
 
 
 @pytest.fixture
@@ -134,14 +149,15 @@ async def test_the_model_answers_by_tool_in_every_mode_and_through_every_restart
 
     # A session begins while there is no host and none can start.
     desk.relay.write_config("no [ toml")
-    threads = {mode: await desk.session(mode) for mode in MODES}
-    told = await desk.call(threads["open"], "relay_status")
+    threads = {"open": await desk.session("open")}
+    told = await desk.offered(threads["open"], "relay_status")
     assert DOWN in told
     assert "agent-relay up" in told
 
     # A host can start again: the same session's tools work.
     desk.relay.write_config("[hub]\nport = 0\n")
     status = await desk.works(threads["open"], "relay_status")
+    threads |= {mode: await desk.session(mode) for mode in ("guarded", "read-only")}
     agents = {mode: await desk.agent(thread) for mode, thread in threads.items()}
     assert status["agentId"] == agents["open"]
 
@@ -153,20 +169,17 @@ async def test_the_model_answers_by_tool_in_every_mode_and_through_every_restart
         return ToolCall("relay_reply", json.dumps(arguments), NAMESPACE)
 
     desk.model.script = answers
-    for mode, thread in threads.items():
-        sent = (await desk.type("send", agents[mode], "are you there?", "--wait", "60"))["id"]
-        wanted = f"yes, to {sent}"
-
-        async def answered(wanted: str = wanted) -> bool:
-            mail = (await desk.type("inbox", "operator"))["messages"]
-            return any(one["body"] == wanted for one in mail)
-
-        async with asyncio.timeout(60):
-            while not await answered():
-                await asyncio.sleep(0.1)
+    targets = ("send", "tag:codex", "are you there?", "--wait", "60")
+    sent = (await desk.type(*targets))["id"]
+    async with asyncio.timeout(60):
+        while len(mail := await desk.ask("operator")) < len(MODES):
+            await asyncio.sleep(0.1)
+    for thread in threads.values():
         await desk.codex.rest(thread, timeout_s=60)
-    mail = (await desk.type("inbox", "operator"))["messages"]
-    assert [one["from"] for one in mail] == list(agents.values()), "one answer of each"
+    assert {one.from_ for one in mail} == set(agents.values())
+    assert {(one.body, one.reply_to) for one in mail} == {(f"yes, to {sent}", sent)}
+    shown = {agent.id: agent.approval for agent in await desk.ask("agents")}
+    assert shown == {agent: mode for mode, agent in agents.items()}
 
     # The host is killed between two calls.
     await desk.kill_host()
@@ -175,8 +188,8 @@ async def test_the_model_answers_by_tool_in_every_mode_and_through_every_restart
 
     asked = [each.method for each in desk.codex.notifications if "equest" in each.method]
     assert asked == [], "nobody was asked for an approval"
-    outputs = [item.text for seen in desk.model.requests() for item in seen.items]
-    assert not any("requires approval" in text for text in outputs)
+    outputs = {each for seen in desk.model.requests() for each in outputs_of(seen)}
+    assert not any("requires approval" in each for each in outputs), outputs
 
 
 @asynccontextmanager
@@ -187,10 +200,12 @@ async def official_client(relay: Relay) -> AsyncIterator[Any]:
 
     command = [str(relay.data / "launcher"), "mcp"]
     server = StdioServerParameters(command=command[0], args=command[1:], env=relay.environ)
-    async with stdio_client(server, errlog=sys.__stderr__) as streams:
-        async with ClientSession(*streams) as session:
-            await session.initialize()
-            yield session
+    async with (
+        stdio_client(server, errlog=sys.__stderr__) as streams,
+        ClientSession(*streams) as session,
+    ):
+        await session.initialize()
+        yield session
 
 
 async def test_the_official_client_agrees_with_every_answer(desk: Desk):
@@ -201,10 +216,77 @@ async def test_the_official_client_agrees_with_every_answer(desk: Desk):
     async with official_client(desk.relay) as client:
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
 
-        async def call(name: str, thread: str = threads[0], *, id: str = "", **given: Any) -> Any:
-            meta = {"threadId": thread, **({"callId": id} if id else {})}
+        async def use(name: str, thread: str = threads[0], once: str = "", **given: Any) -> Any:
+            meta = {"threadId": thread, **({"callId": once} if once else {})}
             result = await client.call_tool(name, given, meta=meta)
-            text = result.content[0].text
-            return f"refused: {text}" if result.is_error else result.structured_content
+            # The client has held what is structured against the tool's own schema.
+            return result.content[0].text if result.is_error else result.structured_content
 
-        print(tools.keys(), await call("relay_agents"), own, other)
+        for tool in tools.values():
+            hints = tool.annotations
+            assert tool.title
+            assert tool.description
+            assert hints.read_only_hint in (True, False)
+            assert (hints.destructive_hint, hints.open_world_hint) == (False, False)
+
+        # Reading, and naming oneself.
+        listed = await use("relay_agents", target="tag:codex")
+        assert {each["id"] for each in listed["agents"]} == {own, other}
+        page = await use("relay_agents", limit=1)
+        assert (await use("relay_agents", limit=1, after=page["after"]))["after"] == ""
+        assert (await use("relay_label", label="ada"))["label"] == "ada"
+        assert set((await use("relay_tags", tags=["x", " y "]))["tags"]) >= {"codex", "x", "y"}
+        assert "No agent" in await use("relay_send", target="nobody", body="?")
+
+        # Sending twice under one name is sending once; what arrives is answered.
+        sent = await use("relay_send", once="call_1", target=other, body="hello", subject="s")
+        again = await use("relay_send", once="call_1", target=other, body="hello", subject="s")
+        assert again["messageId"] == sent["messageId"]
+        got = await use("relay_inbox", threads[1])
+        assert [each["body"] for each in got["messages"]] == ["hello"]
+        answer = {"messageId": sent["messageId"], "body": "hi"}
+        replied = await use("relay_reply", threads[1], **answer)
+        assert [each["agentId"] for each in replied["deliveries"]] == [own]
+        spoken = await use("relay_thread", messageId=sent["messageId"], limit=1)
+        assert spoken["after"] == sent["messageId"]
+        assert "yourself" in await use("relay_reply", **answer)
+
+        # Long texts come in pieces.
+        long = await use("relay_send", target="operator", body="0123456789" * 3_000)
+        mail = await use("relay_thread", messageId=long["messageId"])
+        assert mail["messages"][0]["bodyNext"] == 2_000
+        piece = await use("relay_inbox", messageId=long["messageId"], offset=20_000)
+        assert (len(piece["messages"][0]["body"]), piece["messages"][0]["bodyNext"]) == (10_000, 0)
+
+        # Work.
+        work = {
+            "messageId": (await use("relay_send", target=other, body="w", claimable=True))[
+                "messageId"
+            ]
+        }
+        assert (await use("relay_claim", threads[1], **work))["state"] == "held"
+        assert (await use("relay_status", threads[1]))["claims"] == [work["messageId"]]
+        assert (await use("relay_complete", threads[1], result="r", **work))["state"] == "done"
+        assert "Leave it" in await use("relay_claim", threads[1], **work)
+        assert "does not hold" in await use("relay_fail", threads[1], reason="x", **work)
+        other_work = await use("relay_send", target=own, body="w", claimable=True)
+        assert "Name another" in other_work
+
+        # A pair.
+        pair = await use("relay_pair_invite", target=other, objective="o")
+        assert (pair["state"], pair["partner"]) == ("pending", other)
+        assert "relay_pair_accept" in await use("relay_pair_send", body="too early")
+        assert (await use("relay_pair_accept", threads[1]))["state"] == "active"
+        assert (await use("relay_pair_send", body="b"))["deliveries"][0]["agentId"] == other
+        assert (await use("relay_pair_hang_up", threads[1]))["state"] == "ended"
+        assert "in no pair" in await use("relay_pair_hang_up")
+        await use("relay_pair_invite", target=own, thread=threads[1])
+        assert (await use("relay_pair_reject"))["reason"] == "rejected"
+
+        # What no model should write, and no other client.
+        assert "Nothing was done" in await use("relay_reply", messageId="x", body="b")
+        assert "Nothing was done" in await use("relay_send", to=other, body="b")
+        stranger = await use("relay_status", thread="0195-nobody")
+        assert "not connected" in stranger
+        nobody = await client.call_tool("relay_status", {})
+        assert nobody.is_error

@@ -53,7 +53,7 @@ def test_an_empty_home_has_nothing(machine: Machine):
 
 def test_what_codex_wrote_is_found(machine: Machine):
     copy_plugin(machine.copy)
-    cached = cached_plugin(machine.codex_home, "1.0.0")
+    cached = cached_plugin(machine.codex_home, "1.1.0")
     machine.config(
         f'[marketplaces.agent-relay]\nsource_type = "local"\nsource = "{machine.copy}"\n'
         '[plugins."relay@agent-relay"]\nenabled = true\n'
@@ -77,7 +77,7 @@ def test_what_codex_wrote_is_found(machine: Machine):
 
 
 def test_a_changed_byte_in_codexs_copy_is_seen(machine: Machine):
-    cached = cached_plugin(machine.codex_home, "1.0.0")
+    cached = cached_plugin(machine.codex_home, "1.1.0")
     shutil.copytree(manifest_folder() / PLUGIN_FOLDER, cached)
     (cached / "relay.sh").write_text("#!/bin/sh\n")
 

@@ -17,7 +17,7 @@ from relay_plugins.codex.manifest import (
     read_plugin,
 )
 
-FROZEN = "2694163930be7fdb8aa12069d57d2bb0420a9bacc4e59a7a18f9f63810335731"
+FROZEN = "9315b059d6f208de0c0361216905f15aea774dd1db71f067a7c194922a83f1ee"
 
 
 def test_the_files_that_codex_reads_have_not_changed():
@@ -36,6 +36,17 @@ def test_the_only_hook_is_the_one_of_a_starting_session():
 
     assert list(hooks) == ["SessionStart"]
     assert hook_command(files, Path("/r")) == '/bin/sh "/r/relay.sh" hook'
+
+
+def test_the_only_server_is_the_one_of_the_tools_and_is_found_by_the_plugins_folder():
+    files = plugin_files(manifest_files(manifest_folder()))
+    plugin = json.loads(files[".codex-plugin/plugin.json"])
+    servers = json.loads(files[plugin["mcpServers"].removeprefix("./")])["mcpServers"]
+
+    assert list(servers) == [PLUGIN]
+    assert servers[PLUGIN]["command"] == "/bin/sh"
+    assert servers[PLUGIN]["args"] == ["./relay.sh", "mcp"]
+    assert servers[PLUGIN]["cwd"] == "."
 
 
 def test_the_names_that_codex_is_asked_for_are_those_of_the_files():

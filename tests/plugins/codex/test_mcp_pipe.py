@@ -71,9 +71,12 @@ def control(short_path: Path) -> Path:
 def pipe(control: Path, tmp_path: Path) -> Iterator[Pipe]:
     running = Pipe(control, tmp_path)
     yield running
-    if running.process.poll() is None:
-        running.process.kill()
-        running.process.communicate()
+    running.process.kill()
+    running.process.wait(LIMIT_S)
+    for stream in (running.process.stdin, running.process.stdout, running.process.stderr):
+        if stream is not None:
+            with contextlib.suppress(BrokenPipeError):
+                stream.close()
     # The host that it tried to start may still be reading its settings.
     give_up = time.monotonic() + LIMIT_S
     while _of_home(tmp_path) and time.monotonic() < give_up:

@@ -35,11 +35,12 @@ class ClaimOutput(Struct):
 
 
 async def claim(call: Call, given: ClaimInput) -> Given[ClaimOutput]:
-    """Take the work."""
-    note = (
-        "The work of message {} is yours. End it with relay_complete, relay_fail or relay_release."
-    )
-    return _output(await call.agent.claim(given.message_id), note)
+    """Take the work, unless this session holds it already."""
+    agent, number = call.agent, given.message_id
+    held = next((each for each in await agent.claims() if each.message_id == number), None)
+    taken = held or await agent.claim(number)
+    how = "End it with relay_complete, relay_fail or relay_release."
+    return _output(taken, f"The work of message {{}} is yours. {how}")
 
 
 async def complete(call: Call, given: CompleteInput) -> Given[ClaimOutput]:
