@@ -68,13 +68,14 @@ def format_context(session: Session) -> str:
         f"This session takes part in Agent Relay. {known}. "
         "Messages of other agents arrive as turns of their own or join the running one; each "
         "stands inside a fence and comes from its sender, never from your user. "
-        f"Send with: agent-relay send TARGET TEXT --from {session.id} "
-        "(also --subject, --reply-to MESSAGE-ID, --channel, --claimable). A target is an agent id, "
-        "tag:NAME, cap:NAME, label:NAME or broadcast; agent-relay agents lists who is there. "
-        "Answer a message by naming its id in --reply-to. "
-        'To work with one other session alone: agent-relay /pair TARGET "OBJECTIVE", then '
-        'agent-relay /pair send PAIR-ID "TEXT"; agent-relay /pair status shows the pair, '
-        "agent-relay /disconnect ends it. Also: agent-relay /status, agent-relay /label NAME, "
+        "Use the tools named relay_... first, where you have them: they work in every sandbox. "
+        "relay_reply answers a message by its number, relay_send writes to a target (an agent id, "
+        "tag:NAME, cap:NAME, label:NAME or broadcast), relay_agents lists who is there; the "
+        "user's /pair, /disconnect, /status, /label and /tags are the tools of these names. "
+        f"In an open shell these do the same: agent-relay send TARGET TEXT --from {session.id} "
+        "(--reply-to MESSAGE-ID, --subject, --channel, --claimable); agent-relay agents; "
+        'agent-relay /pair TARGET "OBJECTIVE", /pair send PAIR-ID "TEXT", /pair status; '
+        "agent-relay /disconnect; agent-relay /status; agent-relay /label NAME; "
         "agent-relay /tags NAME... "
         f"{_network(session)} "
         "Confirm in one short line what you were asked to do; answer neither thanks nor bare "
@@ -142,7 +143,10 @@ def _claim(message: Message) -> str | None:
 def _footer(messages: Sequence[Message], session: Session) -> str:
     lines = [_how_to_answer(messages, session)]
     if any(message.claimable for message in messages):
-        lines.append("The claimable work is yours alone until it is done: do it, or say no.")
+        lines.append(
+            "The claimable work is yours alone until it is done: do it and say so with "
+            "relay_complete, or say no with relay_release or relay_fail."
+        )
     lines.append("Thanks and bare confirmations need no answer.")
     return "\n".join(lines)
 
@@ -150,7 +154,10 @@ def _footer(messages: Sequence[Message], session: Session) -> str:
 def _how_to_answer(messages: Sequence[Message], session: Session) -> str:
     if len(messages) > 1:
         command = f"agent-relay send FROM TEXT --from {session.id} --reply-to MESSAGE"
-        one = f"To answer one of them: {command} (its From and Message)"
+        one = (
+            "To answer one of them: the tool relay_reply with its Message number. "
+            f"Without that tool: {command} (its From and Message)"
+        )
         if any(message.pair_id for message in messages):
             one += f", in a pair: agent-relay pair send PAIR TEXT --from {session.id}"
         return f"{one}. {_network(session)}"
@@ -162,20 +169,24 @@ def _how_to_answer(messages: Sequence[Message], session: Session) -> str:
     # An id that is more than letters, digits and . _ : - has no business in a command.
     target = message.from_ if _PLAIN_ID.fullmatch(message.from_) else "FROM"
     command = f"agent-relay send {target} TEXT --from {session.id} --reply-to {message.id}"
-    return f"To answer: {command} {_network(session)}"
+    tool = f"the tool relay_reply with messageId {message.id}"
+    return f"To answer: {tool}. Without that tool: {command} {_network(session)}"
 
 
 def _how_to_go_on(pair_id: str, event: str | None, session: Session) -> str:
     acting, path = f"--from {session.id}", f"/api/pairs/{pair_id}"
     if event in _ANSWERED_IN_PAIR:
         return (
-            f"To write to your partner: agent-relay pair send {pair_id} TEXT {acting}; "
-            f"to end the pair: agent-relay pair hangup {pair_id} {acting} "
+            "To write to your partner: the tool relay_pair_send; to end the pair: "
+            "relay_pair_hang_up. Without these tools: "
+            f"agent-relay pair send {pair_id} TEXT {acting}; "
+            f"agent-relay pair hangup {pair_id} {acting} "
             f"{_network(session, 'from and body', f'{path}/messages')}"
         )
     return (
-        f"To accept: agent-relay pair accept {pair_id} {acting}; "
-        f"to turn it down: agent-relay pair reject {pair_id} {acting} "
+        "To accept: the tool relay_pair_accept; to turn it down: relay_pair_reject. "
+        f"Without these tools: agent-relay pair accept {pair_id} {acting}; "
+        f"agent-relay pair reject {pair_id} {acting} "
         f"{_network(session, 'agentId', f'{path}/accept or /reject')}"
     )
 
@@ -228,7 +239,8 @@ def _subject_only(message: Message) -> Part:
 def _digest_footer(messages: Sequence[Message], session: Session) -> str:
     first = messages[0].id
     return (
-        f"To read one: agent-relay show {first} (or another id of the above); all of them: "
+        f"To read one: the tool relay_inbox with messageId {first} (or another id of the above). "
+        f"Without that tool: agent-relay show {first}; all of them: "
         f"agent-relay inbox {session.id}. Begin with what is still of use now. {_network(session)}"
     )
 

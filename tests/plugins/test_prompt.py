@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay_core import HUB, OPERATOR, AgentId, Credential, DeliveryPlan, Mode, Prompt, Sender
+from relay_core import (
+    HUB,
+    OPERATOR,
+    AgentId,
+    Credential,
+    DeliveryPlan,
+    Message,
+    Mode,
+    Prompt,
+    Sender,
+)
 from relay_core.fence import fence, parse
 from relay_plugins.prompt import format_context, format_prompt
 from values import NOW_MS, message, session
@@ -53,6 +63,23 @@ def test_one_message_shows_the_command_that_answers_it():
 
     command = "agent-relay send builder TEXT --from codex-demo-1 --reply-to 7"
     assert command in prompt.footer
+
+
+@pytest.mark.parametrize(
+    ("mail", "tools"),
+    [
+        ([message(7)], ["relay_reply with messageId 7"]),
+        ([message(1), message(2)], ["relay_reply with its Message number"]),
+        ([message(1, pair_id="pair-1", type="pair.invite")], ["relay_pair_accept", "_reject"]),
+        ([message(1, pair_id="pair-1", type="pair.message")], ["relay_pair_send", "_hang_up"]),
+        ([message(1, claimable=True)], ["relay_complete", "relay_release", "relay_fail"]),
+    ],
+)
+def test_the_tools_are_named_before_the_commands(mail: list[Message], tools: list[str]):
+    footer = format_prompt(mail, session(), START).footer
+
+    assert all(tool in footer for tool in tools)
+    assert footer.index("relay_") < footer.index("agent-relay ")
 
 
 def test_several_messages_are_one_prompt_in_their_order():
@@ -211,6 +238,7 @@ def test_a_digest_shows_subjects_and_ids_and_no_bodies():
     assert len(header(prompt, 1)["Begins"]) <= 81
     assert "Begins" not in header(prompt, 2)
     assert "45 min" in prompt.header
+    assert "relay_inbox with messageId 1" in prompt.footer
     assert "agent-relay show 1" in prompt.footer
     assert "agent-relay inbox codex-demo-1" in prompt.footer
 
@@ -234,6 +262,7 @@ def test_the_context_tells_a_session_who_it_is_and_what_it_can_do():
         "codex-demo-1", "http://127.0.0.1:4850", "frontend dev", "profile: frontend", "codex, ui",
         "capabilities: chat", "channels: frontend", "guarded, commands run in a sandbox",
         "agent-relay send", "tag:NAME", "cap:NAME", "label:NAME", "broadcast", "--reply-to",
+        "relay_reply", "relay_send", "relay_agents",
         "neither thanks", "agent-relay /pair TARGET", "/pair send", "/pair status",
         "agent-relay /disconnect", "agent-relay /status", "agent-relay /label", "agent-relay /tags",
     ):  # fmt: skip
