@@ -42,7 +42,7 @@ FOLDER_OF_MINE = 0o040000
 
 HOST = ("-m", "relay_cli", "up", "--detach")
 OFFLINE = ("-I", "-m", "relay_plugins.codex.tools")
-OPERATION = b'{"v":1,"op":"codex.tools","body":%b}\n'
+OPERATION = b'{"v":1,"op":"codex.tools","body":{"request":%b,"parent":%d}}\n'
 PING = b'{"v":1,"op":"ping","body":null}\n'
 DONE = b'{"ok":true,"body":'
 NOTHING_ELSE = b',"code":null,"detail":null,"fix":null}'
@@ -154,7 +154,7 @@ class Pipe:
         if request["method"] != "tools/call":
             return self.answer_quickly(line, request)
         try:
-            return checked(self.ask_patiently(OPERATION % line.strip(), request), request)
+            return checked(self.ask_patiently(request_line(line), request), request)
         except Down as down:
             return refusal(request, UNSURE if down.sent else DOWN)
         except Hung:
@@ -165,7 +165,7 @@ class Pipe:
     def answer_quickly(self, line: bytes, request: Fields) -> bytes:
         """Answer what needs no session; a thread must get its tools while the host is down."""
         try:
-            return checked(ask(self.path, OPERATION % line.strip(), QUICK_S), request)
+            return checked(ask(self.path, request_line(line), QUICK_S), request)
         except (Down, Hung, Unsafe) as fault:
             if isinstance(fault, Down):
                 self.start_host()
@@ -218,6 +218,11 @@ class Pipe:
 
 
 # --- talking to the host ---------------------------------------------------------------------
+
+
+def request_line(line: bytes) -> bytes:
+    """Write the line for the host; carriage returns in JSON are nothing but space."""
+    return OPERATION % (line.strip(), posix.getppid())
 
 
 def ask(path: str, line: bytes, limit_s: float | None = None) -> bytes:

@@ -129,7 +129,8 @@ def test_a_line_is_carried_to_the_host_and_its_answer_back_as_they_are(control: 
     assert pipe.read() == {"jsonrpc": "2.0", "id": 1, "result": {"é": 1}}
     carried = json.loads(host.lines[0])
     assert (carried["v"], carried["op"]) == (1, "codex.tools")
-    assert carried["body"]["params"] == CALL
+    assert carried["body"]["request"]["params"] == CALL
+    assert carried["body"]["parent"] == os.getpid()
     assert pipe.end() == ([], b"")
 
 
