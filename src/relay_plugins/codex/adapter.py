@@ -39,6 +39,7 @@ from relay_core import (
 from relay_plugins.codex import looking
 from relay_plugins.codex.address import ADAPTER, codex_above
 from relay_plugins.codex.app_server import AppServer
+from relay_plugins.codex.arguments import ends_with_its_turn
 from relay_plugins.codex.client import CallRefused, Connection, Unanswered, Unreachable
 from relay_plugins.codex.evidence import Handed
 from relay_plugins.codex.injection import (
@@ -177,7 +178,7 @@ class CodexAdapter:
         cancelled. EndsWithItsTurn for a Codex that nobody types into.
         """
         owner = await asyncio.to_thread(codex_above, parent)
-        if owner is not None and owner.ends_with_its_turn:
+        if owner is not None and ends_with_its_turn(owner.arguments):
             raise EndsWithItsTurn(ADAPTER, "this Codex ends with its turn")
         if self._settings.discover and codex_home is not None:
             self._servers.meet(codex_home)

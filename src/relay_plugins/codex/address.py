@@ -187,11 +187,6 @@ class CodexProcess(Struct):
         """Whether it is an app-server: its sessions are most likely found on its socket."""
         return "app-server" in self.arguments
 
-    @property
-    def ends_with_its_turn(self) -> bool:
-        """Whether it is one that nobody types into: `codex exec`, `codex review`."""
-        return not {"exec", "e", "review"}.isdisjoint(self.arguments)
-
 
 def codex_above(pid: int) -> CodexProcess | None:
     """The Codex among a process and those that it descends from; None where there is none."""

@@ -38,6 +38,9 @@ OTHER_COMMANDS = frozenset(
 )
 """The commands of Codex 0.163 and 0.169 that open none."""
 
+ONE_TURN = frozenset({"exec", "e", "review"})
+"""Those of them that end with the turn that they were started for."""
+
 LONG_NAMES = {
     "a": "ask-for-approval",
     "C": "cd",
@@ -142,6 +145,11 @@ class CommandLine(Struct):
     remark: str | None = None
 
 
+def ends_with_its_turn(arguments: Sequence[str]) -> bool:
+    """Whether a Codex with these arguments is one that nobody types into."""
+    return _first_word(arguments)[1] in ONE_TURN
+
+
 def read_arguments(arguments: Sequence[str]) -> Typed:
     """Understand as much as is needed of Codex's arguments; BadArguments for what is refused."""
     found: dict[str, str] = {}
@@ -156,9 +164,8 @@ def read_arguments(arguments: Sequence[str]) -> Typed:
             found[f"config {key.strip()}"] = setting.strip().strip("\"'")
         else:
             found[name] = value
-    at, first = words[0] if words else (0, "")
+    at, command = _first_word(arguments)
     asks_only = not found.keys().isdisjoint(("help", "version"))
-    command = first if "--" not in arguments[:at] else ""
     if command in OTHER_COMMANDS and not asks_only:
         raise BadArguments(f"`codex {command}` opens no session", fix=f"run `codex {command}`")
     opens, last = command in OPENING, "last" in found
@@ -282,6 +289,13 @@ def _flags(typed: Typed, wishes: SessionWishes, mode: str | None) -> Flags:
         approval=typed.approval or wishes.approval_policy or named.approval,
         sandbox=typed.sandbox or wishes.sandbox or named.sandbox,
     )
+
+
+def _first_word(arguments: Sequence[str]) -> tuple[int, str]:
+    """The word that may name a command, and its place; empty without one, and behind `--`."""
+    words = ((place, value) for place, name, value in _parts(arguments) if name is None)
+    at, word = next(words, (0, ""))
+    return at, "" if "--" in arguments[:at] else word
 
 
 def _parts(arguments: Sequence[str]) -> Iterator[tuple[int, str | None, str]]:

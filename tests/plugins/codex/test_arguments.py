@@ -9,6 +9,7 @@ from relay_plugins.codex.arguments import (
     NotResumed,
     Saved,
     command_line,
+    ends_with_its_turn,
     read_arguments,
     wanted_thread,
 )
@@ -235,3 +236,19 @@ def test_values_of_options_are_no_words():
 @pytest.mark.parametrize("typed", [("--help",), ("exec", "--help"), ("resume", "-h"), ("-V",)])
 def test_help_and_version_open_no_session(typed: tuple[str, ...]):
     assert read_arguments(typed).asks_only
+
+
+@pytest.mark.parametrize(
+    ("typed", "ends"),
+    [
+        ((), False),
+        (("exec", "do it"), True),
+        (("-m", "gpt", "e", "do it"), True),
+        (("-p", "review"), False),
+        (("-C", "exec", "look"), False),
+        (("resume", "review"), False),
+        (("--", "exec"), False),
+    ],
+)
+def test_what_ends_with_its_turn_is_told_by_the_command(typed: tuple[str, ...], *, ends: bool):
+    assert ends_with_its_turn(typed) is ends

@@ -284,20 +284,13 @@ def test_a_process_started_when_it_started(owner: Process):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "serves", "ends"),
-    [
-        ((), False, False),
-        (("--no-daemon",), False, False),
-        (("app-server", "--listen", "unix://"), True, False),
-        (("exec", "do it"), False, True),
-    ],
+    ("arguments", "serves"),
+    [(("app-server", "--listen", "unix://"), True), (("--no-daemon",), False)],
 )
-def test_the_arguments_of_a_codex_tell_what_it_is(
-    arguments: tuple[str, ...], *, serves: bool, ends: bool
-):
+def test_an_app_server_serves_others(arguments: tuple[str, ...], *, serves: bool):
     codex = CodexProcess(process=Process(pid=1, started=1), binary="codex", arguments=arguments)
 
-    assert (codex.serves_others, codex.ends_with_its_turn) == (serves, ends)
+    assert codex.serves_others is serves
 
 
 async def test_a_socket_has_a_client_when_somebody_is_connected(fake: FakeAppServer):
