@@ -118,6 +118,7 @@ def test_the_session_of_a_codex_thread_is_opened_by_its_id(patient: Patient):
     thread = "01a20238-55cd-79d2-ad22-fc94608eaedc"
     patient.relay.register("codex-x", url, adapter="codex", meta={"threadId": thread})
     patient.relay("send", "codex-x", "hello").worked()
+    until("the hub misses it", lambda: "session-away" in codes(patient.looked()))
 
     assert patient.finding("session-away")["command"] == f"codex resume {thread}"
 
