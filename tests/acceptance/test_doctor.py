@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from patient import Patient, codes, free_port
+from patient import Patient, codes
 from relay_cli.doctor import looking
 from relay_core.places import find_places
-from user_commands import Relay, as_version, until
+from user_commands import Relay, as_version, free_port, until
 
 
 @pytest.fixture

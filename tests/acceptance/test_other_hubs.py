@@ -1,12 +1,11 @@
 """A hub of somebody else's, or one that was there first."""
 
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from user_commands import Relay
+from user_commands import Relay, free_port
 
 
 @pytest.fixture
@@ -44,7 +43,7 @@ def test_a_named_hub_that_does_not_know_the_token_is_refused(relay: Relay, other
 
 
 def test_where_the_named_hub_is_not_there_it_is_run_here(relay: Relay):
-    port = _free_port()
+    port = free_port()
     relay.environ["AGENT_RELAY_URL"] = f"http://127.0.0.1:{port}"
 
     report = relay("up", "--detach", "--json").worked().json
@@ -54,13 +53,13 @@ def test_where_the_named_hub_is_not_there_it_is_run_here(relay: Relay):
 
 
 def test_a_port_that_contradicts_the_named_hub_is_refused(relay: Relay):
-    relay.environ["AGENT_RELAY_URL"] = f"http://127.0.0.1:{_free_port()}"
+    relay.environ["AGENT_RELAY_URL"] = f"http://127.0.0.1:{free_port()}"
 
     assert "contradict" in relay("up", "--port", "0").failed(2)
 
 
 def test_the_port_of_the_settings_is_used(relay: Relay):
-    port = _free_port()
+    port = free_port()
     relay.write_config(f"[hub]\nport = {port}\n")
 
     assert relay.start("up", "--json").stdout is not None
@@ -77,8 +76,3 @@ def test_a_hub_of_another_user_gets_nothing_of_ours(relay: Relay, other: Relay):
     line = relay("agents", "--url", hub["url"]).failed(1)
 
     assert "was not sent there" in line
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]

@@ -28,7 +28,7 @@ MAIL = ("tag:shop", "Which test fails on your branch?", "--subject", "the red bu
 class Picture:
     """What README shows of a terminal, of the newest Codex that the tests know.
 
-    `pytest -k half_typed --write-pictures` writes it from what is seen.
+    `pytest -k before_its_first_prompt --write-pictures` writes it from what is seen.
     """
 
     def __init__(self, *, shown: bool, write: bool) -> None:

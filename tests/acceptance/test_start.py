@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import signal
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 
 from plain_codex import READY
+from processes import processes_with
 from relay_plugins.codex.launcher import CodexBinary
 from relay_plugins.codex.testing import StubModel, config_toml, write_config
 from terminal import Terminal
@@ -80,17 +80,8 @@ class Desk:
 
     def processes(self, mark: str = "") -> dict[int, str]:
         """Everything that runs with this user's HOME and is no host, with its command line."""
-        home = f"HOME={self.relay.home}".encode()
-        found: dict[int, str] = {}
-        for folder in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                ours = home in (folder / "environ").read_bytes().split(b"\0")
-                command = (
-                    (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                )
-                if ours and mark in command and " up" not in command and command:
-                    found[int(folder.name)] = command
-        return found
+        commands = processes_with("HOME", self.relay.home).items()
+        return {pid: said for pid, said in commands if mark in said and " up" not in said}
 
     def server(self) -> int:
         """The process of the one app-server."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from processes import processes_with
 from relay_core.places import find_places
 from terminal import Terminal
 from user_commands import PROGRAMS, Relay, until
@@ -70,15 +70,8 @@ class Desk:
 
     def processes(self) -> dict[int, str]:
         """Everything that runs for this user, but for the host."""
-        home = f"HOME={self.relay.home}".encode()
-        found: dict[int, str] = {}
-        for folder in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                ours = home in (folder / "environ").read_bytes().split(b"\0")
-                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ")
-                if ours and command and b" up" not in command:
-                    found[int(folder.name)] = command.decode(errors="replace")
-        return found
+        commands = processes_with("HOME", self.relay.home).items()
+        return {pid: said for pid, said in commands if " up" not in said}
 
     def folders(self) -> list[Path]:
         """The folders of the app-servers that run."""

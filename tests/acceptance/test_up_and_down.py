@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from user_commands import Relay, as_version
+from processes import lives
+from user_commands import Relay, as_version, free_port
 
 REPORT_KEYS = {"url", "pid", "version", "controlSocket", "already", "embedded", "log"}
 
@@ -20,7 +21,7 @@ REPORT_KEYS = {"url", "pid", "version", "controlSocket", "already", "embedded", 
 def test_up_in_the_background_serves_until_down(relay: Relay):
     report = relay("up", "--port", "0", "--detach", "--json").worked().json
     assert set(report) == REPORT_KEYS
-    assert _lives(report["pid"])
+    assert lives(report["pid"])
 
     status = relay("status", "--json").worked().json
     assert status["hub"]["reachable"]
@@ -28,7 +29,7 @@ def test_up_in_the_background_serves_until_down(relay: Relay):
     assert status["host"]["pid"] == report["pid"]
 
     assert relay("down", "--json").worked().json == {"stopped": True, "pid": report["pid"]}
-    assert not _lives(report["pid"])
+    assert not lives(report["pid"])
     assert not Path(report["controlSocket"]).exists()
 
 
@@ -128,7 +129,7 @@ def test_status_without_anything_says_what_to_do_and_that_mends_it(relay: Relay)
     "arguments", [("agents",), ("send", "someone", "hello"), ("show", "1"), ("inbox", "someone")]
 )
 def test_without_a_hub_the_advice_is_to_start_one(relay: Relay, arguments: tuple[str, ...]):
-    line = relay(*arguments, "--url", f"http://127.0.0.1:{_free_port()}").failed(3)
+    line = relay(*arguments, "--url", f"http://127.0.0.1:{free_port()}").failed(3)
 
     assert "agent-relay up" in line
 
@@ -362,16 +363,3 @@ def _control_socket(relay: Relay) -> Path:
     from relay_core.places import find_places
 
     return find_places(relay.environ, os.getuid()).control_socket
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from processes import lives
 from real_codex import Workplace
 from relay_plugins.codex.launcher import CodexBinary
 from relay_plugins.codex.testing import (
@@ -193,7 +194,7 @@ async def test_a_stopped_server_leaves_no_command_of_a_turn_running(
         pid = await _written(workplace.cwd / "pid")
     await codex_server.stop()
 
-    assert not _is_alive(int(pid))
+    assert not lives(int(pid))
 
 
 async def test_a_server_on_tcp_asks_for_its_token(
@@ -233,11 +234,3 @@ async def _written(path: Path) -> str:
             if path.exists() and (text := path.read_text()):
                 return text
             await asyncio.sleep(0.02)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
