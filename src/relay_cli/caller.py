@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from relay_cli.completion import agent_ids
+from relay_cli.options import agent_name
 from relay_cli.problems import Failed, Usage
 from relay_core.messages import OPERATOR, AgentId
 from relay_core.sessions import Agent
@@ -31,6 +32,7 @@ def as_option(function: F) -> F:
         "--as",
         "--from",
         "acting_as",
+        type=agent_name,
         metavar="AGENT",
         shell_complete=agent_ids,
         help=f"Act as this agent. Default: the session that this shell is in ({THREAD_VARIABLE}).",

@@ -9,6 +9,7 @@ import msgspec
 
 from relay_cli.codex_program import named_program
 from relay_cli.connection import Here, find_hub
+from relay_cli.shell_folder import shell_folder
 from relay_cli.variables import DEBUG, VARIABLES
 from relay_core.errors import SettingsError
 from relay_core.messages import Struct
@@ -159,7 +160,7 @@ _FROM_SHELL: tuple[tuple[str, Variable, object], ...] = (
 
 
 def _session(environ: Mapping[str, str]) -> Iterator[Entry]:
-    cwd = _from_variable("session.cwd", codex.CWD, environ, str(Path.cwd()))
+    cwd = _from_variable("session.cwd", codex.CWD, environ, shell_folder(environ))
     yield cwd
     profile, chosen = _chosen(environ, cwd.text)
     yield chosen

@@ -28,6 +28,13 @@ def message_number(text: str) -> int:
     return int(text)
 
 
+def agent_name(text: str) -> str:
+    """Read an agent's id; an empty one is a variable that was not set, and nobody's name."""
+    if not text.strip():
+        raise click.BadParameter("it is empty")
+    return text
+
+
 def seconds(text: str) -> float:
     """Read a number of seconds above zero, at most a day."""
     if not _SECONDS.fullmatch(text) or not 0 < float(text) <= LONGEST_WAIT_S:

@@ -8,16 +8,16 @@ from relay_cli.agent_row import AgentRow, row_of
 from relay_cli.caller import acting_agent
 from relay_cli.connection import ask_host, open_hub
 from relay_cli.output import Output
+from relay_cli.pairing import OPEN
 from relay_cli.patience import finish
 from relay_cli.view import NOTHING, ago, words, yes_no
 from relay_core.control import HostRefused, HostUnreachable
 from relay_core.host_api import HostStatus, SessionStatus
 from relay_core.hub_api import Pair
-from relay_core.messages import AgentId, PairState, Struct
+from relay_core.messages import AgentId, Struct
 from relay_core.sessions import Agent
 
 ASK_S = 5.0
-OPEN = (PairState.PENDING, PairState.ACTIVE)
 
 
 class OwnStatus(Struct):

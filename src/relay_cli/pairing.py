@@ -9,7 +9,7 @@ from relay_cli.connection import open_hub
 from relay_cli.output import Output
 from relay_cli.problems import Failed
 from relay_core.hub_api import Pair, PairAnswer
-from relay_core.messages import AgentId, PairId, PairState
+from relay_core.messages import AgentId, PairState
 
 if TYPE_CHECKING:
     from relay_core.hub_client import HubClient
@@ -51,6 +51,6 @@ def print_pair(pair: Pair, output: Output) -> None:
     ]
     output.fields([(name, value) for name, value in rows if value is not None])
     if pair.state is PairState.PENDING:
-        output.line(f"accept it with `agent-relay pair accept {PairId(pair.id)}`")
+        output.line(f"accept it with `agent-relay pair accept {pair.id}`")
     elif pair.state is PairState.ACTIVE:
         output.line(f'write to the partner with `agent-relay pair send {pair.id} "TEXT"`')

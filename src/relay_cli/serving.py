@@ -221,6 +221,7 @@ def _unarmed(name: Failpoint) -> bool:  # noqa: ARG001 - the shape of a failpoin
 
 
 def store_file(here: Here) -> Path:
+    """Find the hub's database; SettingsError where config.toml names what is no absolute path."""
     named = here.settings.hub.store
     if named is None:
         return here.places.store_file

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
@@ -92,17 +92,19 @@ class Tail:
 
     async def events(self) -> AsyncGenerator[Event]:
         """Yield events for ever; HubUnreachable or HubRefused where the first connect fails."""
-        pause = 0.0
+        again, pause = False, FIRST_PAUSE_S
         while True:
+            lost = False
             try:
-                async with aclosing(self._listen(again=bool(pause))) as events:
+                async with aclosing(self._listen(again=again)) as events:
                     async for event in events:
                         yield event
+                        again = lost = True
                         pause = FIRST_PAUSE_S
             except HubUnreachable:
-                if not pause:
+                if not again:
                     raise  # never connected: the caller says how to start a hub
-            if pause == FIRST_PAUSE_S:
+            if lost:
                 yield Event(event=EventKind.DISCONNECTED, at_ms=_now_ms())
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_S)
@@ -114,40 +116,53 @@ class Tail:
             await stream.watch(self._agents)
             async with aclosing(stream.frames()) as frames:
                 async for frame in frames:
-                    for event in await self._taken(frame, again=again):
-                        yield event
+                    async with aclosing(self._taken(frame, again=again)) as events:
+                        async for event in events:
+                            yield event
         finally:
             await stream.close()
 
-    async def _taken(self, frame: StreamFrame, *, again: bool) -> list[Event]:
+    async def _taken(self, frame: StreamFrame, *, again: bool) -> AsyncGenerator[Event]:
+        """Yield what a frame tells, one message after the other: what was found out before the hub
+        went away is told."""
+        numbers: Iterable[int] = ()
         match frame:
             case WatchingFrame(up_to=up_to):
-                return await self._connected(up_to, again=again)
-            case MailFrame(up_to=number) | ReceiptFrame(message_id=number):
-                return await self._look(number)
+                if not again:
+                    self._began = self._highest = up_to
+                new = self._new(up_to)
+                missed = new.start - self._highest - 1
+                yield Event(event=EventKind.CONNECTED, at_ms=_now_ms(), missed=missed)
+                numbers = (*self._unsettled(), *new)
+            case MailFrame(up_to=up_to):
+                # One hint may stand for several messages; one of an old message for that alone.
+                numbers = self._new(up_to) or (up_to,)
+            case ReceiptFrame(message_id=message_id):
+                numbers = (message_id,)
             case ErrorFrame(code=code, detail=detail):
                 raise HubRefused(403, code, detail, fix="name an agent with --agent")
             case _:
-                return []
+                pass
+        for number in numbers:
+            for event in await self._look(number):
+                yield event
 
-    async def _connected(self, up_to: int, *, again: bool) -> list[Event]:
-        if not again:
-            self._began = self._highest = up_to
-        first = max(self._highest + 1, up_to - MOST_CAUGHT_UP + 1)
-        missed = first - self._highest - 1
-        events = [Event(event=EventKind.CONNECTED, at_ms=_now_ms(), missed=missed)]
-        unsettled = [number for number, told in self._told.items() if not _is_over(told)]
-        for number in (*unsettled, *range(first, up_to + 1)):
-            events += await self._look(number)
-        return events
+    def _new(self, up_to: int) -> range:
+        """The messages that were not looked at yet; of very many, the newest ones."""
+        return range(max(self._highest + 1, up_to - MOST_CAUGHT_UP + 1), up_to + 1)
+
+    def _unsettled(self) -> tuple[MessageId, ...]:
+        return tuple(number for number, told in self._told.items() if not _is_over(told))
 
     async def _look(self, number: int) -> list[Event]:
         """Tell what is new of one message."""
         try:
             view = await self._hub.message(number)
         except HubRefused:
-            return []  # not ours to see, or forgotten meanwhile
+            view = None  # not ours to see, or forgotten meanwhile
         self._highest = max(self._highest, number)
+        if view is None:
+            return []
         told = self._told.setdefault(view.id, {})
         events: list[Event] = []
         for delivery in view.deliveries:

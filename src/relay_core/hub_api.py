@@ -30,6 +30,9 @@ USER_HEADER = "X-Agent-Relay-Token"
 ACTING_HEADER = "X-Agent-Relay-Agent"
 """The header by which the bearer of the user token asks with the rights of one agent only."""
 
+INBOX_PAGE = 100
+"""How much of a list the client asks for at once."""
+
 
 class Fence(Struct):
     """Who is acting: refused with 409 `stale_epoch` when another instance has registered since.

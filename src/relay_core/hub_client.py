@@ -25,6 +25,7 @@ from relay_core.errors import (
 from relay_core.hub_address import check_url
 from relay_core.hub_api import (
     ACTING_HEADER,
+    INBOX_PAGE,
     AgentPatch,
     AnnotateRequest,
     AttemptRequest,
@@ -69,8 +70,6 @@ from relay_core.sessions import Agent
 
 CALL_TIMEOUT_S = 10.0
 STREAM_LIMIT = 1024 * 1024
-INBOX_PAGE = 100
-"""Messages in one answer of `inbox`."""
 
 _LARGEST_ID = 2**53 - 1
 T = TypeVar("T")

@@ -10,6 +10,8 @@ from pathlib import Path
 from relay_core.errors import SettingsError
 from relay_core.messages import Struct
 
+_HOME_FIX = "export HOME to your home folder"
+
 
 class Places(Struct):
     """The folders of one user, below AGENT_RELAY_HOME where that is set, else from HOME only.
@@ -75,7 +77,8 @@ def find_places(environ: Mapping[str, str], uid: int) -> Places:
 
 def _absolute(name: str, value: str) -> Path:
     if not value:
-        raise SettingsError(f"{name} is not set", fix="export HOME to your home folder")
+        raise SettingsError(f"{name} is not set", fix=_HOME_FIX)
     if not Path(value).is_absolute() or "\0" in value:
-        raise SettingsError(f"{name}={value!r} is not an absolute path", fix=f"unset {name}")
+        fix = _HOME_FIX if name == "HOME" else f"unset {name}"
+        raise SettingsError(f"{name}={value!r} is not an absolute path", fix=fix)
     return Path(value)

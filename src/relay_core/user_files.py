@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 from relay_core.errors import SettingsError
@@ -60,9 +61,10 @@ def replace_user_file(path: Path, content: bytes, *, durable: bool = True) -> No
     `durable`: it is on the disk when this returns. The folder must be there; OSError where it
     cannot be written.
     """
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(fresh, flags, 0o600)
+    # A name that nobody can foresee: the folder may be one in which others write, and two threads
+    # may write at the same time.
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    fresh = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(content)

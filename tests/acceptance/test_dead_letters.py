@@ -74,14 +74,20 @@ def test_a_dead_letter_is_tried_again_once(served: Relay):
     number, other = bury(served, "retried", "x", "y")
 
     done = served("dead", "retry", str(number), "--json").worked().json
-    line = served("dead", "retry", str(other), str(number), "999999").failed(1)
+    more = served("dead", "retry", str(number), str(other), "999999", "--json")
+    line = served("dead", "retry", str(number)).failed(1)
 
     (again,) = done["retried"]
     assert (again["agentId"], again["state"]) == ("retried", "queued")
     assert again["id"] != number
     view = served("dead", "show", str(number)).worked().out
     assert f"as delivery {again['id']}" in view
-    assert "1 before it were retried" in line or "2 before it were retried" in line
+    assert "took the place" in line
+    assert more.code == 1
+    assert len(more.json["retried"]) == 1
+    assert [(one["deliveryId"], one["code"]) for one in more.json["refused"]] == [
+        (number, "already_retried"), (999999, "unknown_dead_letter"),
+    ]  # fmt: skip
     assert served("dead", "list", "--agent", "retried", "--json").json["dead"] == []
 
 
@@ -94,7 +100,9 @@ def test_dead_letters_are_dropped_one_by_one_or_all(served: Relay):
     assert [each["delivery"]["id"] for each in one] == numbers[:1]
     assert rest == "dropped 2\n"
     assert "no dead letters" in served("dead", "list", "--agent", "dropped").worked().out
-    assert served("dead", "retry", "--all", "--agent", "dropped", "--json").json == {"retried": []}
+    none = served("dead", "retry", "--all", "--agent", "dropped", "--json").worked().json
+    assert none == {"retried": [], "refused": []}
+    assert served("dead", "--agent", "dropped").worked().out == "no dead letters\n"
 
 
 def test_a_message_that_waits_can_be_taken_back(served: Relay):

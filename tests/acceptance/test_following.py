@@ -4,6 +4,7 @@ import json
 import signal
 import socket
 import subprocess
+import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
@@ -104,6 +105,28 @@ class Followed:
     def told(self) -> tuple[str, str, str]:
         event = self.next()
         return event["event"], event["delivery"]["agentId"], event["delivery"]["state"]
+
+
+def test_several_messages_of_one_moment_are_all_told(served: Relay):
+    url = served("status", "--json").worked().json["hub"]["url"]
+    served.register("leaver", url)
+    for text in ("x", "y"):
+        sent(served, "leaver", text, "--from", "builder")
+    tail = Followed(served)
+
+    # Both are dead at once, so that the hub tells their sender twice in one step.
+    request = urllib.request.Request(  # noqa: S310 - our own hub
+        f"{url}/api/agents/leaver",
+        method="DELETE",
+        headers={"Authorization": f"Bearer {(served.data / 'token').read_text().strip()}"},
+    )
+    urllib.request.urlopen(request, timeout=30).close()  # noqa: S310 - same
+
+    notices = [tail.next()["message"] for _ in range(2)]
+    assert [(one["from"], one["to"]) for one in notices] == [("hub", "builder")] * 2
+    assert notices[0]["id"] < notices[1]["id"]
+    tail.process.send_signal(signal.SIGINT)
+    tail.process.communicate(timeout=LINE_LIMIT_S)
 
 
 def test_what_happens_is_told_as_it_happens(served: Relay):

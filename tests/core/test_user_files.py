@@ -3,12 +3,13 @@
 import os
 import socket
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from relay_core import SettingsError, read_user_file
-from relay_core.user_files import make_private_folder
+from relay_core.user_files import make_private_folder, replace_user_file
 
 
 @pytest.fixture
@@ -139,3 +140,26 @@ def test_a_private_folder_and_what_is_made_above_it_are_the_users_alone(tmp_path
 
     modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("data", "data/logs")]
     assert modes == [0o700, 0o700]
+
+
+def test_two_that_replace_a_file_at_the_same_time_leave_one_whole_content(tmp_path: Path):
+    path = tmp_path / "status.json"
+    contents = [bytes([letter]) * 10_000 for letter in b"abcd"]
+
+    with ThreadPoolExecutor(len(contents)) as threads:
+        for _ in range(20):
+            list(threads.map(lambda each: replace_user_file(path, each, durable=False), contents))
+
+    assert path.read_bytes() in contents
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_cannot_be_replaced_leaves_nothing_beside_it(tmp_path: Path):
+    path = tmp_path / "folder"
+    path.mkdir()
+
+    with pytest.raises(OSError, match="folder"):
+        replace_user_file(path, b"x")
+
+    assert list(tmp_path.iterdir()) == [path]

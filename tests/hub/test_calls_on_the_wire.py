@@ -9,6 +9,7 @@ import pytest_asyncio
 from hub_kit import Served, served_hub
 from relay_core.errors import HubRefused
 from relay_core.hub_api import (
+    INBOX_PAGE,
     AttemptRequest,
     Outcome,
     PairAnswer,
@@ -17,7 +18,7 @@ from relay_core.hub_api import (
     RegisterRequest,
     SendRequest,
 )
-from relay_core.hub_client import INBOX_PAGE, HubClient
+from relay_core.hub_client import HubClient
 from relay_core.messages import AgentId, AttemptId, DeliveryId, MessageId, PairState
 from relay_hub.callers import USER
 

@@ -9,7 +9,6 @@ import secrets
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -24,6 +23,7 @@ from relay_cli.logs import DETACHED_LOG
 from relay_cli.output import Output
 from relay_cli.patience import finish
 from relay_cli.problems import Usage
+from relay_cli.shell_folder import shell_folder
 from relay_cli.variables import session_environment
 from relay_core.control import PROTOCOL_VERSION, own_folder
 from relay_core.errors import SettingsError
@@ -158,7 +158,7 @@ def _look(typed: Typed) -> Session:
             detail = f"{STATE_PATH.name}: there is no folder {wishes.state_path.parent}"
             raise SettingsError(detail, fix="make it, or name another file")
         environment[STATE_PATH.name] = str(wishes.state_path)
-    cwd = typed.cwd or str(wishes.cwd or _folder_of_shell(os.environ))
+    cwd = typed.cwd or str(wishes.cwd or shell_folder(os.environ))
     if not Path(cwd).is_dir():
         raise Usage(f"there is no folder {cwd}", fix="name one that is there with -C")
     here = look_around()
@@ -169,14 +169,6 @@ def _look(typed: Typed) -> Session:
         cwd=str(Path(cwd).absolute()),
         environment=environment,
     )
-
-
-def _folder_of_shell(environ: Mapping[str, str]) -> str:
-    """The current folder as the shell shows it, links and all."""
-    shown = environ.get("PWD", "")
-    real = str(Path.cwd())
-    is_same = shown.startswith("/") and Path(shown).is_dir() and Path(shown).samefile(real)
-    return shown if is_same else real
 
 
 async def _ensure_host(here: Here, output: Output) -> Running | None:

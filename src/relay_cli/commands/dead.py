@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -11,6 +11,7 @@ import click
 from relay_cli.completion import agent_ids
 from relay_cli.connection import open_hub
 from relay_cli.options import (
+    agent_name,
     before_option,
     json_option,
     limit_option,
@@ -19,7 +20,7 @@ from relay_cli.options import (
 )
 from relay_cli.output import Output
 from relay_cli.patience import finish
-from relay_cli.problems import Usage
+from relay_cli.problems import ExitCode, Usage
 from relay_cli.view import NOTHING, ago, shortened
 from relay_core.dead_letters import DeadLetter, DeadView
 from relay_core.errors import HubRefused
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from relay_core.hub_client import HubClient
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 SHOWN_CHARACTERS = 50
 MOST = 50
@@ -41,26 +43,49 @@ class DeadLetters(Struct):
     more: bool = False
 
 
+class Refusal(Struct):
+    """A dead letter about which nothing was done, and the hub's word why."""
+
+    delivery_id: int
+    code: str
+    detail: str
+
+
 class Retried(Struct):
     """What `dead retry --json` prints: the deliveries that take the dead ones' place."""
 
     retried: tuple[Delivery, ...]
+    refused: tuple[Refusal, ...] = ()
 
 
 class Dropped(Struct):
     """What `dead drop --json` prints."""
 
     dropped: tuple[DeadLetter, ...]
+    refused: tuple[Refusal, ...] = ()
 
 
 def agent_option(help_text: str) -> Callable[[F], F]:
     """Add `--agent`."""
-    return click.option("--agent", metavar="AGENT", shell_complete=agent_ids, help=help_text)
+    return click.option(
+        "--agent", type=agent_name, metavar="AGENT", shell_complete=agent_ids, help=help_text
+    )
+
+
+class ListByDefault(click.Group):
+    """A group that lists where no command of it is named."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        named = bool(args) and (args[0] == "--help" or not args[0].startswith("-"))
+        if not named and not ctx.resilient_parsing:
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
 
 
 @click.group(
     "dead",
-    invoke_without_command=True,
+    cls=ListByDefault,
+    subcommand_metavar="[COMMAND] [ARGS]...",
     help="""List what could not be delivered; try it again, or drop it.
 
     A delivery is dead when it has failed too often, when its recipient was removed, or when the
@@ -75,12 +100,8 @@ def agent_option(help_text: str) -> Callable[[F], F]:
       agent-relay dead drop --all --agent codex-web-a1b2c3d4e5f6
     """,
 )
-@json_option
-@click.pass_context
-def command(context: click.Context, output: Output) -> None:
-    """List dead letters, unless a command below is asked for."""
-    if context.invoked_subcommand is None:
-        _list(None, None, MOST, output, None)
+def command() -> None:
+    """See to dead letters."""
 
 
 @command.command("list", help="List dead letters, newest first.")
@@ -93,12 +114,6 @@ def list_(
     agent: str | None, before: int | None, limit: int, output: Output, url: str | None
 ) -> None:
     """List dead letters."""
-    _list(agent, before, limit, output, url)
-
-
-def _list(
-    agent: str | None, before: int | None, limit: int, output: Output, url: str | None
-) -> None:
     found = finish(_look(agent, before, limit + 1, url), output, "asking the hub")
     letters = DeadLetters(dead=found[:limit], more=len(found) > limit)
     output.show_object(letters)
@@ -227,7 +242,8 @@ def _print(view: DeadView, output: Output) -> None:
     "retry",
     help="""Try dead letters again: each becomes a new delivery with all its tries.
 
-    The message is not sent twice: the new delivery takes the dead one's place.
+    The message is not sent twice: the new delivery takes the dead one's place. One that cannot be
+    tried again, because its recipient is gone, keeps no other from it; then it ends with 1.
     """,
 )
 @click.argument("delivery_ids", metavar="[DELIVERY]...", nargs=-1, type=message_number)
@@ -244,13 +260,15 @@ def retry(
 ) -> None:
     """Try dead letters again."""
     _must_name(delivery_ids, agent, every=every)
-    retried = finish(_retry(delivery_ids, agent, url), output, "asking the hub")
-    output.show_object(Retried(retried=retried))
+    work = _for_each(delivery_ids, agent, url, lambda hub, number: hub.retry_dead(number))
+    retried, refused = finish(work, output, "asking the hub")
+    output.show_object(Retried(retried=retried, refused=refused))
     output.table(
         ("DELIVERY", "MESSAGE", "FOR", "STATE"),
         [(str(one.id), str(one.message_id), one.agent_id, str(one.state)) for one in retried],
-        empty="no dead letters",
+        empty="nothing was tried again" if refused else "no dead letters",
     )
+    _tell(refused, output)
 
 
 @command.command("drop", help="List dead letters no more. Doing it twice is harmless.")
@@ -268,9 +286,11 @@ def drop(
 ) -> None:
     """Drop dead letters."""
     _must_name(delivery_ids, agent, every=every)
-    dropped = finish(_drop(delivery_ids, agent, url), output, "asking the hub")
-    output.show_object(Dropped(dropped=dropped))
+    work = _for_each(delivery_ids, agent, url, lambda hub, number: hub.drop_dead(number))
+    dropped, refused = finish(work, output, "asking the hub")
+    output.show_object(Dropped(dropped=dropped, refused=refused))
     output.line(f"dropped {len(dropped)}")
+    _tell(refused, output)
 
 
 def _must_name(delivery_ids: tuple[int, ...], agent: str | None, *, every: bool) -> None:
@@ -280,39 +300,33 @@ def _must_name(delivery_ids: tuple[int, ...], agent: str | None, *, every: bool)
         raise Usage("--agent goes with --all only", fix="leave one of them out")
 
 
-async def _retry(
-    delivery_ids: tuple[int, ...], agent: str | None, url: str | None
-) -> tuple[Delivery, ...]:
-    done: list[Delivery] = []
+async def _for_each(
+    delivery_ids: tuple[int, ...],
+    agent: str | None,
+    url: str | None,
+    work: Callable[[HubClient, int], Awaitable[T]],
+) -> tuple[tuple[T, ...], tuple[Refusal, ...]]:
+    """Do something about each that is named, or that is listed; one that is refused stops none."""
+    done: list[T] = []
+    refused: list[Refusal] = []
     async with open_hub(url) as hub:
         for number in delivery_ids or await _numbers(hub, agent):
             try:
-                done.append(await hub.retry_dead(number))
+                done.append(await work(hub, number))
             except HubRefused as error:
-                raise _after(len(done), "retried", error) from error
-    return tuple(done)
-
-
-async def _drop(
-    delivery_ids: tuple[int, ...], agent: str | None, url: str | None
-) -> tuple[DeadLetter, ...]:
-    done: list[DeadLetter] = []
-    async with open_hub(url) as hub:
-        for number in delivery_ids or await _numbers(hub, agent):
-            try:
-                done.append(await hub.drop_dead(number))
-            except HubRefused as error:
-                raise _after(len(done), "dropped", error) from error
-    return tuple(done)
+                if len(delivery_ids) == 1:
+                    raise
+                refused.append(Refusal(delivery_id=number, code=error.code, detail=error.detail))
+    return tuple(done), tuple(refused)
 
 
 async def _numbers(hub: HubClient, agent: str | None) -> tuple[int, ...]:
     return tuple(letter.delivery.id for letter in await _newest(hub, agent, None, None))
 
 
-def _after(number: int, what: str, error: HubRefused) -> HubRefused:
-    """Say what was done before one of several was refused."""
-    told = error.detail if not number else f"{error.detail} ({number} before it were {what})"
-    return HubRefused(
-        error.status, error.code, told, fix=error.fix, retry_after_s=error.retry_after_s
-    )
+def _tell(refused: tuple[Refusal, ...], output: Output) -> None:
+    """Name what was refused, and end with 1 where there is any."""
+    for one in refused:
+        output.remark(f"delivery {one.delivery_id}: {one.detail}")
+    if refused:
+        raise click.exceptions.Exit(ExitCode.FAILED)

@@ -6,15 +6,17 @@ import time
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from relay_cli.caller import reading_agent
 from relay_cli.completion import readers
 from relay_cli.connection import open_hub
-from relay_cli.options import before_option, json_option, limit_option, url_option
+from relay_cli.options import agent_name, before_option, json_option, limit_option, url_option
 from relay_cli.output import Output
 from relay_cli.patience import finish
 from relay_cli.problems import Usage
 from relay_cli.view import NOTHING, ago, shortened
+from relay_core.hub_api import INBOX_PAGE
 from relay_core.messages import OPERATOR, Message, Struct
 
 if TYPE_CHECKING:
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 
 SHOWN_CHARACTERS = 60
 MOST = 100
-PAGE = 100
 
 
 class Inbox(Struct):
@@ -47,7 +48,7 @@ class Inbox(Struct):
       agent-relay inbox operator --since 120 --json
     """,
 )
-@click.argument("agent", required=False, shell_complete=readers)
+@click.argument("agent", required=False, type=agent_name, shell_complete=readers)
 @click.option(
     "--since",
     type=click.IntRange(min=0, max=2**63 - 1),
@@ -71,6 +72,8 @@ def command(
     """List an agent's messages."""
     if before is not None and (every or since is not None):
         raise Usage("--before goes with neither --since nor --all", fix="choose one of them")
+    if (every or since is not None) and _is_typed("limit"):
+        raise Usage("--limit goes with neither --since nor --all", fix="choose one of them")
     first = 0 if every and since is None else since
     whose, inbox = finish(_look(agent, first, before, limit, url), output, "asking the hub")
     output.show_object(inbox)
@@ -93,6 +96,10 @@ def command(
         output.more(f"agent-relay inbox {whose} --before {inbox.messages[0].id}")
 
 
+def _is_typed(option: str) -> bool:
+    return click.get_current_context().get_parameter_source(option) is ParameterSource.COMMANDLINE
+
+
 async def _look(
     named: str | None, since: int | None, before: int | None, limit: int, url: str | None
 ) -> tuple[str, Inbox]:
@@ -110,7 +117,7 @@ async def _newest(hub: HubClient, agent: str, before: int | None, most: int) -> 
     """Ask for page before page, until there are enough."""
     found: tuple[Message, ...] = ()
     while len(found) < most:
-        wanted = min(most - len(found), PAGE)
+        wanted = min(most - len(found), INBOX_PAGE)
         page = await hub.newest(agent, before=before, most=wanted)
         found = (*page, *found)
         if len(page) < wanted:
@@ -125,6 +132,6 @@ async def _every_one(hub: HubClient, agent: str, since: int) -> tuple[Message, .
     while page := await hub.inbox(agent, since=since):
         messages += page
         since = page[-1].id
-        if len(page) < PAGE:
+        if len(page) < INBOX_PAGE:
             break
     return tuple(messages)

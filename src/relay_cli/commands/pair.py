@@ -35,6 +35,8 @@ class InviteByDefault(click.Group):
     """A group whose first word is a command of it, or else whom to invite."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args and not ctx.resilient_parsing:
+            raise Usage("pair with whom?", fix="name a TARGET, or see `agent-relay pair --help`")
         if args and args[0] not in {*self.commands, "--help"}:
             args = ["invite", *args]
         return super().parse_args(ctx, args)

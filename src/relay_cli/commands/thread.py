@@ -12,14 +12,13 @@ from relay_cli.options import before_option, json_option, limit_option, message_
 from relay_cli.output import Output
 from relay_cli.patience import finish
 from relay_cli.view import NOTHING, ago
-from relay_core.hub_api import MessageView
+from relay_core.hub_api import INBOX_PAGE, MessageView
 from relay_core.messages import MessageId, Struct
 
 if TYPE_CHECKING:
     from relay_core.hub_client import HubClient
 
 MOST = 20
-PAGE = 100
 
 
 class Conversation(Struct):
@@ -100,5 +99,5 @@ async def _every_page(hub: HubClient, message_id: int) -> tuple[MessageView, ...
         page = await hub.thread(message_id, since=max(found, default=0))
         new = {view.id: view for view in page if view.id not in found}
         found |= new
-        if len(page) < PAGE or not new:
+        if len(page) < INBOX_PAGE or not new:
             return tuple(found.values())

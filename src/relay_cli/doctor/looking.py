@@ -11,6 +11,7 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TypeVar, cast
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -35,12 +36,15 @@ from relay_cli.doctor.looking_at_codex import look_at_codex
 from relay_cli.doctor.probing import hub_state, probe_host
 from relay_cli.doctor.troubles import trouble
 from relay_cli.lifecycle import lives
+from relay_cli.problems import Failed
 from relay_cli.serving import SHORTEST_TOKEN, store_file
+from relay_cli.shell_folder import shell_folder
 from relay_cli.variables import VARIABLES
 from relay_core.discovery import discover, installed, unmatched
 from relay_core.errors import HubRefused, PluginConflict, SettingsError
 from relay_core.host_api import PluginList
-from relay_core.hub_client import INBOX_PAGE, HubClient
+from relay_core.hub_api import INBOX_PAGE
+from relay_core.hub_client import HubClient
 from relay_core.places import Places, find_places
 from relay_core.settings import Settings, load, loopback, parse
 from relay_core.variables import Reach
@@ -211,9 +215,11 @@ def look_at_profiles(environ: Mapping[str, str]) -> ProfileFacts:
     except SettingsError as error:
         return ProfileFacts(unknown=trouble(error))
     try:
-        profile_for(environ, str(Path.cwd()))
+        profile_for(environ, shell_folder(environ))
     except SettingsError as error:
         return ProfileFacts(trouble=trouble(error))
+    except Failed:
+        pass  # the shell's folder is gone, so no profile matches it
     return ProfileFacts()
 
 
@@ -319,7 +325,7 @@ async def _hub_and_mail(here: Here, host: HostFacts) -> tuple[HubFacts | None, M
         url=place.url,
         origin=place.found_by,
         state=HubState.UNPROVED if wrong else state,
-        local=loopback(_host_of(place.url)),
+        local=loopback(urlsplit(place.url).hostname or ""),
         any_port=here.settings.hub.port == 0 and place.found_by == "the default",
         file_proves=wrong,
     )
@@ -338,10 +344,6 @@ def _token_in_file(here: Here) -> str | None:
         return read_token(here.places.token_file)
     except SettingsError:
         return None
-
-
-def _host_of(url: str) -> str:
-    return url.partition("//")[2].rpartition(":")[0] or url.partition("//")[2]
 
 
 async def _mail(url: str, token: str) -> MailFacts:

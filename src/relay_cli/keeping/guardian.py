@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -217,11 +216,13 @@ def _end_pid(pid: int) -> None:
     """End the terminal UI of a keeper that was killed; it is nobody's child of ours."""
     for how in (signal.SIGTERM, signal.SIGKILL):
         give_up = time.monotonic() + TERMINAL_GRACE_S
-        with contextlib.suppress(OSError):
+        try:
             os.kill(pid, how)
             while time.monotonic() < give_up:
                 time.sleep(POLL_S)
                 os.kill(pid, 0)
+        except OSError:
+            return  # it is gone, and its number may soon be another's
 
 
 def _listens(path: str) -> bool:
