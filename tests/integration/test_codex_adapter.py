@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from pathlib import Path
 
 import msgspec
 import pytest
 
-from codex_watch import Watch, new_attempt
+from codex_watch import Watch, new_attempt, until
 from real_codex import Workplace
 from relay_core import (
     Absent,
@@ -45,13 +44,6 @@ async def thread(
     made = await user.start_thread(workplace.cwd, history_mode=history_mode)
     assert await codex.attach(workplace.socket, made) == (made,)
     return made
-
-
-async def appears(path: Path) -> None:
-    """Wait until a command of a turn has made this file: it is running now."""
-    async with asyncio.timeout(30):
-        while not path.exists():
-            await asyncio.sleep(0.02)
 
 
 # At rest -----------------------------------------------------------------------------------------
@@ -218,7 +210,7 @@ async def test_a_message_steered_into_a_shell_call_is_unknown_until_the_call_end
 ):
     stub_model.enqueue(ShellCall("touch on; while [ ! -e go ]; do sleep 0.05; done"), Say("done"))
     turn = await user.start_turn(thread, "wait for it")
-    await appears(workplace.cwd / "on")
+    await until((workplace.cwd / "on").exists)  # a command of the turn is running now
     await codex.until(SessionChanged, lambda event: event.turn is not None)
     attempt = new_attempt(thread)
 
@@ -238,7 +230,7 @@ async def test_a_steer_that_vanished_with_the_users_interrupt_is_absent(
 ):
     stub_model.enqueue(ShellCall("touch on; sleep 60"))
     turn = await user.start_turn(thread, "wait for it")
-    await appears(workplace.cwd / "on")
+    await until((workplace.cwd / "on").exists)  # a command of the turn is running now
     await codex.until(SessionChanged, lambda event: event.turn is not None)
     attempt = new_attempt(thread)
     await codex.inject(attempt, "by the way", Mode.STEER, turn)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from codex_watch import Watch, new_attempt, watch
+from codex_watch import Watch, new_attempt, until, watch
 from real_codex import Workplace
 from relay_core import (
     Absent,
@@ -51,12 +50,6 @@ async def thread(
     await user.turn_end(turn)
     await codex.attach(workplace.socket, made)
     return made
-
-
-async def until(happened: Callable[[], object]) -> None:
-    async with asyncio.timeout(30):
-        while not happened():
-            await asyncio.sleep(0.02)
 
 
 async def resumed(server: CodexServer, thread: str) -> AppServerClient:

@@ -10,12 +10,12 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
-from codex_watch import Watch, new_attempt, watch
+from codex_watch import Watch, new_attempt, until, watch
 from real_codex import Workplace
 from relay_core import (
     Absent,
@@ -82,12 +82,6 @@ async def found(codex: Watch, attempt: Attempt) -> Evidence:
         while isinstance(evidence := await codex.find(attempt), Unknown):
             await asyncio.sleep(0.1)
     return evidence
-
-
-async def until(happened: Callable[[], object]) -> None:
-    async with asyncio.timeout(30):
-        while not happened():
-            await asyncio.sleep(0.02)
 
 
 def our_server(codex: Watch) -> int:

@@ -185,6 +185,6 @@ def _complete(command: Sequence[str], environ: Mapping[str, str]) -> None:
 
 
 def _quoted(text: str) -> str:
-    """Quote for a unit file, where % and $ have a meaning of their own."""
+    """Quote for a unit file, where % has a meaning of its own."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     return f'"{escaped}"'
