@@ -14,7 +14,18 @@ from pathlib import Path
 import msgspec
 import uvloop
 
-from benchmarks import decisions, hook, listed, polling, rates, received, sessions, tools, writer
+from benchmarks import (
+    decisions,
+    hook,
+    listed,
+    polling,
+    rates,
+    received,
+    reconnect,
+    sessions,
+    tools,
+    writer,
+)
 from benchmarks.child import ChildFailed
 from benchmarks.figures import Section
 from benchmarks.raw_sqlite import find_compiler
@@ -31,6 +42,7 @@ BENCHMARKS: Mapping[str, Callable[[Stage], Awaitable[Section]]] = {
     "sessions": sessions.measure,
     "hook": hook.measure,
     "tools": tools.measure,
+    "reconnect": reconnect.measure,
 }
 SETTINGS = ("AGENT_RELAY_", "CODEX_")
 KEPT = ("AGENT_RELAY_TEST_CODEX_", "AGENT_RELAY_CODEX_BIN")

@@ -47,7 +47,8 @@ def test_without_a_codex_the_row_says_so_and_says_what_to_do(tmp_path: Path):
     nowhere = str(tmp_path / "no-codex")
 
     done = bench(
-        "--quick", "listed", "sessions", "hook", "tools", "--json", tmp_path / "run.json",
+        "--quick", "listed", "sessions", "hook", "tools", "reconnect",
+        "--json", tmp_path / "run.json",
         AGENT_RELAY_CODEX_BIN=nowhere, AGENT_RELAY_TEST_CODEX_169="",
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from terminal import Terminal
+from relay_plugins.codex.testing.terminal import Terminal
 from user_commands import PROGRAMS, Relay, Typed
 
 CLEAR_LINE = "\x15"

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from plain_codex import PlainCodex
 from relay_core.control import call
 from relay_core.host_api import StopRequest
 from relay_core.places import find_places
+from relay_plugins.codex.testing.plain_codex import PlainCodex
 from relay_plugins.codex.testing.replies import Hang
 from user_commands import Relay, until
 

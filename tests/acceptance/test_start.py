@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from plain_codex import READY
-from processes import processes_with
 from relay_plugins.codex.launcher import CodexBinary
 from relay_plugins.codex.testing import StubModel, config_toml, write_config
-from terminal import Terminal
+from relay_plugins.codex.testing.plain_codex import READY
+from relay_plugins.codex.testing.processes import processes_with
+from relay_plugins.codex.testing.terminal import Terminal
 from user_commands import PROGRAMS, Relay, until
 
 PROFILES = {

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from processes import processes_with
 from relay_core.places import find_places
-from terminal import Terminal
+from relay_plugins.codex.testing.processes import processes_with
+from relay_plugins.codex.testing.terminal import Terminal
 from user_commands import PROGRAMS, Relay, until
 
 STAND_IN = """#!{python} -S

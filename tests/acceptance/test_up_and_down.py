@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from processes import lives
+from relay_plugins.codex.testing.processes import lives
 from user_commands import Relay, as_version, free_port
 
 REPORT_KEYS = {"url", "pid", "version", "controlSocket", "already", "embedded", "log"}

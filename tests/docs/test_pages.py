@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from pages import ROOT_WARNING, Example, Shell, examples, matches
-from plain_codex import READY
-from terminal import Terminal
+from relay_plugins.codex.testing.plain_codex import READY
+from relay_plugins.codex.testing.terminal import Terminal
 from user_commands import PROGRAMS, Relay, until
 
 ROOT = Path(__file__).parents[2]

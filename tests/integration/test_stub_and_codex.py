@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from processes import lives
 from real_codex import Workplace
 from relay_plugins.codex.launcher import CodexBinary
 from relay_plugins.codex.testing import (
@@ -24,6 +23,7 @@ from relay_plugins.codex.testing import (
     ToolCall,
     Until,
 )
+from relay_plugins.codex.testing.processes import lives
 
 
 async def test_a_started_turn_is_listed_under_our_id_and_completes(
