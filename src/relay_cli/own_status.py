@@ -8,13 +8,12 @@ from relay_cli.agent_row import AgentRow, row_of
 from relay_cli.caller import acting_agent
 from relay_cli.connection import ask_host, open_hub
 from relay_cli.output import Output
-from relay_cli.pairing import OPEN
 from relay_cli.patience import finish
 from relay_cli.view import NOTHING, ago, words, yes_no
 from relay_core.control import HostRefused, HostUnreachable
 from relay_core.host_api import HostStatus, SessionStatus
 from relay_core.hub_api import Pair
-from relay_core.messages import AgentId, Struct
+from relay_core.messages import OPEN_PAIR, AgentId, Struct
 from relay_core.sessions import Agent
 
 ASK_S = 5.0
@@ -56,7 +55,7 @@ async def _look(acting_as: str | None, url: str | None) -> tuple[Agent, OwnStatu
     async with open_hub(url) as hub:
         found = await acting_agent(hub, acting_as)
         agent = await hub.agent(found.id)  # with how much is queued
-        pairs = await hub.pairs(agent.id, states=OPEN)
+        pairs = await hub.pairs(agent.id, states=OPEN_PAIR)
     own = OwnStatus(
         agent=row_of(agent),
         session=await _session_of(agent.id),

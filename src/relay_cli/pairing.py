@@ -9,17 +9,15 @@ from relay_cli.connection import open_hub
 from relay_cli.output import Output
 from relay_cli.problems import Failed
 from relay_core.hub_api import Pair, PairAnswer
-from relay_core.messages import AgentId, PairState
+from relay_core.messages import OPEN_PAIR, AgentId, PairState
 
 if TYPE_CHECKING:
     from relay_core.hub_client import HubClient
 
-OPEN = (PairState.PENDING, PairState.ACTIVE)
-
 
 async def open_pair(hub: HubClient, agent_id: AgentId) -> Pair:
     """Find the one pair that an agent is in, or invited to; Failed where there is none."""
-    found = await hub.pairs(agent_id, states=OPEN)
+    found = await hub.pairs(agent_id, states=OPEN_PAIR)
     if not found:
         raise Failed(
             f"{agent_id} is in no pair",

@@ -22,11 +22,9 @@ from relay_core.hub_api import (
     SendRequest,
     SendResponse,
 )
-from relay_core.messages import AgentId, Message, MessageId, PairState
+from relay_core.messages import OPEN_PAIR, AgentId, Message, MessageId
 from relay_core.seat import Seat
 from relay_core.sessions import Agent, Session
-
-OPEN_PAIR = (PairState.PENDING, PairState.ACTIVE)
 
 
 class ActingSession:

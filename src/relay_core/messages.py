@@ -78,6 +78,10 @@ class PairState(enum.StrEnum):
     ENDED = "ended"
 
 
+OPEN_PAIR = (PairState.PENDING, PairState.ACTIVE)
+"""Where a pair stands while it takes the one seat of both agents."""
+
+
 class PairEvent(enum.StrEnum):
     """The `type` of a pair's messages; a message that bears a `pair_id` has one of them."""
 

@@ -8,6 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from relay_core.hub_api import (
+    INBOX_PAGE,
     Claim,
     ClaimRequest,
     Fence,
@@ -32,7 +33,6 @@ from relay_core.sessions import Agent
 from relay_hub.callers import Caller
 from relay_hub.service import HubService, checks, once
 
-LISTED = 100
 _LARGEST_ID = MessageId(2**53 - 1)
 
 
@@ -59,7 +59,7 @@ class LocalAgentHub:
         return await self._service.messages.one(MessageId(message_id), self._caller)
 
     async def newest(
-        self, agent_id: str, *, before: int | None = None, most: int = LISTED
+        self, agent_id: str, *, before: int | None = None, most: int = INBOX_PAGE
     ) -> tuple[Message, ...]:
         last = _LARGEST_ID if before is None else min(MessageId(before), _LARGEST_ID)
         return await self._service.messages.inbox_before(
@@ -68,7 +68,7 @@ class LocalAgentHub:
 
     async def thread(self, message_id: int, *, since: int = 0) -> tuple[MessageView, ...]:
         return await self._service.messages.thread(
-            MessageId(message_id), MessageId(since), LISTED, self._caller
+            MessageId(message_id), MessageId(since), INBOX_PAGE, self._caller
         )
 
     async def claims(self, fence: Fence) -> tuple[Claim, ...]:
@@ -113,7 +113,7 @@ class LocalAgentHub:
     ) -> tuple[Pair, ...]:
         wanted = tuple(states) or tuple(PairState)
         whose = None if agent_id is None else AgentId(agent_id)
-        return (await self._service.pairs.all(whose, wanted, None, LISTED, self._caller)).pairs
+        return (await self._service.pairs.all(whose, wanted, None, INBOX_PAGE, self._caller)).pairs
 
     def _once(self, route: str, request: Struct, key: str | None) -> Caller:
         """The caller with its idempotency key, as the route of the same name would make it."""

@@ -142,6 +142,7 @@ async def test_a_body_may_hold_a_limit_of_utf8_and_not_a_byte_more(crew: Hub):
         ({"meta": {"k": "x" * 17_000}}, "meta_too_large"),
         ({"from": "broadcast"}, "reserved_id"),
         ({"from": "not an id"}, "bad_agent_id"),
+        ({"from": ""}, "bad_agent_id"),
     ],
 )
 async def test_a_message_that_makes_no_sense_is_refused(crew: Hub, fields, code):

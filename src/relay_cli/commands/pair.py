@@ -12,13 +12,13 @@ from relay_cli.completion import targets
 from relay_cli.connection import open_hub
 from relay_cli.options import json_option, limit_option, url_option
 from relay_cli.output import Output
-from relay_cli.pairing import OPEN, end_pair, open_pair, print_pair
+from relay_cli.pairing import end_pair, open_pair, print_pair
 from relay_cli.patience import finish
 from relay_cli.problems import Usage
 from relay_cli.typed_text import read_text
 from relay_cli.view import NOTHING, ago, shortened
 from relay_core.hub_api import Pair, PairAnswer, PairMessageRequest, PairRequest, SendResponse
-from relay_core.messages import AgentId, PairId, PairState, Struct
+from relay_core.messages import OPEN_PAIR, AgentId, PairId, PairState, Struct
 
 SHOWN_CHARACTERS = 50
 MOST = 20
@@ -134,7 +134,7 @@ def status(
         output.show_object(Pairs(pairs=(pair,)))
         print_pair(pair, output)
         return
-    states = () if every else OPEN
+    states = () if every else OPEN_PAIR
     found = finish(_some(acting_as, states, before, limit + 1, url), output, "asking the hub")
     pairs = Pairs(pairs=found[:limit], more=len(found) > limit)
     output.show_object(pairs)

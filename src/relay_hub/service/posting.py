@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from relay_core.hub_api import SentDelivery
 from relay_core.messages import (
     OPERATOR,
@@ -73,20 +75,10 @@ async def add(
         created_ms=changes.now_ms,
         updated_ms=changes.now_ms,
     )
-    delivery_id = await tx.add_delivery(delivery)
+    stored = replace(delivery, id=await tx.add_delivery(delivery))
     if fits:
-        changes.mail[agent.id] = message_id
-    return Delivery(
-        id=delivery_id,
-        message_id=message_id,
-        agent_id=agent.id,
-        seq=delivery.seq,
-        state=delivery.state,
-        reason=delivery.reason,
-        expires_ms=delivery.expires_ms,
-        created_ms=delivery.created_ms,
-        updated_ms=delivery.updated_ms,
-    )
+        changes.has_mail(stored)
+    return stored
 
 
 def sent(delivery: Delivery, *, away: bool) -> SentDelivery:

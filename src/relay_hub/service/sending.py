@@ -27,7 +27,8 @@ _RETRY_FULL_S = 60
 
 def check(request: SendRequest, caller: Caller, limits: Limits) -> SendRequest:
     """Check all that can be checked without looking at anything else."""
-    sender = request.from_ or caller.agent_id or OPERATOR
+    # One that is empty is a mistake, and never the operator.
+    sender = (caller.agent_id or OPERATOR) if request.from_ is None else request.from_
     if not caller.may_act_as(sender):
         raise HubRefused(403, "foreign_sender", f"this token sends as {caller.agent_id} only")
     if sender != OPERATOR:
