@@ -1,10 +1,8 @@
 """Faults of Codex and of the plugin in it, found; what is printed for them mends them."""
 
 import os
-import pty
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,8 @@ from patient import Patient, codes
 from relay_core.places import find_places
 from relay_plugins.codex.hook_launcher import launcher_file, this_target, write_launcher
 from relay_plugins.codex.launcher import CodexBinary, find_codex
-from user_commands import COMMAND_LIMIT_S, PROGRAMS, Relay
+from relay_plugins.codex.testing.terminal import run_on_terminal
+from user_commands import PROGRAMS, Relay
 
 
 @pytest.fixture
@@ -243,24 +242,11 @@ def test_a_launcher_is_mended_by_fix(bundled: Installed):
 
 def _type_on_a_terminal(command: str, user: Patient) -> None:
     """Type a command that asks, and say yes to the first question alone."""
-    master, slave = pty.openpty()
-    process = subprocess.Popen(
-        [PROGRAMS / command.split(maxsplit=1)[0], *command.split()[1:]],
-        env={**user.relay.environ, "TERM": "dumb"},
+    program, *arguments = command.split()
+    status, said = run_on_terminal(
+        [PROGRAMS / program, *arguments],
+        environ={**user.relay.environ, "TERM": "dumb"},
         cwd=user.relay.home,
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-        start_new_session=True,
+        answers="ynn",
     )
-    os.close(slave)
-    os.write(master, b"y\nn\nn\n")
-    said = b""
-    try:
-        while data := os.read(master, 65_536):
-            said += data
-    except OSError:  # the terminal is gone with its last program
-        pass
-    finally:
-        os.close(master)
-    assert process.wait(timeout=COMMAND_LIMIT_S) == 0, said
+    assert status == 0, said

@@ -1,14 +1,11 @@
 """Installing the plugin into Codex, and taking it out again, as a user types it."""
 
-import contextlib
 import json
-import os
-import pty
 import shutil
 import subprocess
 import sys
 import venv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from relay_plugins.codex.hook_launcher import Target, read_target, write_launcher
+from relay_plugins.codex.testing.terminal import run_on_terminal
 from user_commands import COMMAND_LIMIT_S, PROGRAMS, Done, Relay, Typed, as_version, until
 
 if TYPE_CHECKING:
@@ -58,26 +56,12 @@ class CodexUser:
     def run(self, *arguments: str) -> Done:
         return self.relay(*arguments, program="agent-relay-codex")
 
-    def on_terminal(self, answers: str, *arguments: str) -> str:
+    def on_terminal(self, answers: Sequence[str], *arguments: str) -> str:
         """Type a command and its answers on a terminal; return all that it shows."""
-        ours, theirs = pty.openpty()
-        os.write(ours, f"{answers}\n".encode())
-        process = subprocess.Popen(
-            [PROGRAMS / "agent-relay-codex", *arguments],
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            env={**self.relay.environ, "COLUMNS": "1000"},
-            cwd=self.relay.home,
-        )
-        os.close(theirs)
-        shown = b""
-        with contextlib.suppress(OSError):  # how a terminal says that its other end is closed
-            while chunk := os.read(ours, 65536):
-                shown += chunk
-        os.close(ours)
-        process.wait(timeout=COMMAND_LIMIT_S)
-        return shown.decode()
+        command = [PROGRAMS / "agent-relay-codex", *arguments]
+        environ = {**self.relay.environ, "COLUMNS": "1000"}
+        _, shown = run_on_terminal(command, environ=environ, cwd=self.relay.home, answers=answers)
+        return shown
 
     def install(self, *arguments: str) -> Any:
         return self.run("install", "--yes", "--json", *arguments).worked().json
@@ -170,7 +154,7 @@ def test_an_installation_is_trusted_used_repaired_and_gone_without_a_trace(user:
     assert user.config == config
 
     systemd = user.stand_in_for_systemd()
-    asked = user.on_terminal("y\nn\ny", "install")
+    asked = user.on_terminal("yny", "install")
     assert [words for words in SHOWN if words not in asked] == []
     assert systemd.read_text().splitlines() == ["daemon-reload", "enable --now agent-relay.service"]
     assert KEY.encode() not in user.config

@@ -1,17 +1,15 @@
 """On a terminal: colour and tables, however narrow it is, and Ctrl-C at any time."""
 
-import os
-import pty
 import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
+from relay_plugins.codex.testing.terminal import run_on_terminal
 from user_commands import PROGRAMS, Relay
 
 ESCAPE = "\x1b["
@@ -90,23 +88,9 @@ def test_progress_is_shown_on_a_terminal_and_taken_away_again(served: Relay):
 
 def _on_terminal(relay: Relay, *arguments: str, **environ: str) -> str:
     """Run a command with a terminal for all its three channels."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [Path(PROGRAMS) / "agent-relay", *arguments],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env={**relay.environ, "TERM": "xterm-256color", **environ},
+    _, shown = run_on_terminal(
+        [PROGRAMS / "agent-relay", *arguments],
+        environ={**relay.environ, "TERM": "xterm-256color", **environ},
         cwd=relay.home,
     )
-    os.close(theirs)
-    shown = b""
-    try:
-        while chunk := os.read(ours, 65536):
-            shown += chunk
-    except OSError:
-        pass  # how a terminal says that its other end is closed
-    finally:
-        os.close(ours)
-        process.wait(timeout=60)
-    return shown.decode(errors="replace")
+    return shown
