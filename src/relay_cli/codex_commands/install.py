@@ -34,7 +34,7 @@ from relay_plugins.codex.install import (
     name_of,
     plan,
 )
-from relay_plugins.codex.installed import HookTrust, Installation, inspect, too_old
+from relay_plugins.codex.installed import HookTrust, Installation, inspect
 from relay_plugins.codex.launcher import CodexBinary, find_codex
 from relay_plugins.codex.login_service import Service, find_program, this_service
 from relay_plugins.codex.throwaway import throwaway_tool
@@ -105,7 +105,7 @@ def command(yes: bool, trust_hooks: bool, at_login: bool | None, output: Output)
         )
     asks = must_ask(output, yes=yes, fix="--yes, and --trust-hooks to trust the hook")
     codex = find_codex(codex_environ(here.settings, os.environ))
-    if too_old(codex.version):
+    if codex.too_old:
         raise Failed(
             f"{codex.path} is Codex {codex.version}; the plugin needs 0.163 or later",
             fix="update Codex the way that it was installed, then run this again",

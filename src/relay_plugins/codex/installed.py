@@ -21,7 +21,7 @@ from relay_plugins.codex.hook_launcher import (
     this_target,
 )
 from relay_plugins.codex.hook_trust import ListedHook, open_settings
-from relay_plugins.codex.launcher import OLDEST_CODEX, CodexBinary
+from relay_plugins.codex.launcher import CodexBinary
 from relay_plugins.codex.manifest import (
     Files,
     cache_folder,
@@ -202,17 +202,6 @@ def plugin_copy(environ: Mapping[str, str]) -> Path:
 def is_installed(environ: Mapping[str, str]) -> bool:
     """Tell, by one look at one folder, whether this user has installed the plugin."""
     return plugin_copy(environ).is_dir()
-
-
-def too_old(version: str) -> bool:
-    """Tell whether a Codex is older than what the plugin needs; False where it cannot be told.
-
-    Older ones know neither this form of plugins nor of hook trust.
-    """
-    numbers = version.split("-", maxsplit=1)[0].split(".")
-    if len(numbers) < len(OLDEST_CODEX) or not all(each.isdecimal() for each in numbers[:2]):
-        return False
-    return (int(numbers[0]), int(numbers[1])) < OLDEST_CODEX
 
 
 def _faults(found: Installation) -> set[Fault]:

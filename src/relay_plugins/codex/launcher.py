@@ -45,6 +45,11 @@ class CodexBinary(msgspec.Struct, frozen=True, kw_only=True):
         numbers = re.match(r"([0-9]{1,6})\.([0-9]{1,6})", self.version)
         return None if numbers is None else (int(numbers[1]), int(numbers[2]))
 
+    @property
+    def too_old(self) -> bool:
+        """Whether its sessions cannot be reached and it takes no plugin; False if nobody knows."""
+        return self.release is not None and self.release < OLDEST_CODEX
+
     def path_variable(self, environ: Mapping[str, str]) -> str:
         """Return the PATH to run it with."""
         ours = [] if self.extra_path is None else [str(self.extra_path)]

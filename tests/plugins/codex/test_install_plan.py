@@ -18,8 +18,8 @@ from relay_plugins.codex.installed import (
     MarketplaceState,
     PluginState,
     judge_hooks,
-    too_old,
 )
+from relay_plugins.codex.launcher import CodexBinary
 from relay_plugins.codex.login_service import this_service
 from relay_plugins.codex.throwaway import throwaway_tool
 from relay_plugins.codex.uninstall import Leftovers, plan_removal
@@ -178,7 +178,7 @@ def test_only_one_hook_that_codex_calls_trusted_is_trusted(
     ],
 )
 def test_a_codex_older_than_the_plugins_needs_is_known(version: str, *, old: bool):
-    assert too_old(version) is old
+    assert CodexBinary(path=Path("codex"), version=version).too_old is old
 
 
 @pytest.mark.parametrize(
