@@ -37,6 +37,7 @@ _TEXT = """\
 {home}case "$1" in
   hook) script={hook} ;;
   mcp) script={mcp} ; [ -f "$script" ] || exit 0 ;;
+  host) script={hook} ;;
   *) exit 0 ;;
 esac
 if [ ! -x {python} ] || [ ! -f {runner} ] || [ ! -f "$script" ]; then
@@ -44,6 +45,7 @@ if [ ! -x {python} ] || [ ! -f {runner} ] || [ ! -f "$script" ]; then
   exit 0
 fi
 {environment}
+[ "$1" = host ] && exec {python} -m relay_cli up --detach
 exec {python} -I -S {runner} "$script" {control}
 """
 _LOST = (

@@ -41,6 +41,9 @@ TYPE_AND_OTHERS = 0o170077
 FOLDER_OF_MINE = 0o040000
 
 HOST = ("-m", "relay_cli", "up", "--detach")
+LAUNCHER = "/.local/share/agent-relay/launcher"
+LAUNCHER_BYTES = 16 * 1024
+STARTS_HOST = b"\n  host) "
 OFFLINE = ("-I", "-m", "relay_plugins.codex.tools")
 OPERATION = b'{"v":1,"op":"codex.tools","body":{"request":%b,"parent":%d}}\n'
 PING = b'{"v":1,"op":"ping","body":null}\n'
@@ -209,7 +212,7 @@ class Pipe:
             (posix.POSIX_SPAWN_OPEN, number, "/dev/null", posix.O_RDWR, 0) for number in (0, 1, 2)
         ]
         try:
-            reap(spawn(HOST, nowhere))
+            reap(spawn(host_command(), nowhere))
         except OSError:
             pass  # this Python has gone; the client is told that there is no host
         finally:
@@ -297,11 +300,26 @@ def checked(line: bytes, request: Fields) -> bytes:
 # --- processes -------------------------------------------------------------------------------
 
 
-def spawn(program: tuple[str, ...], files: "list[tuple[object, ...]]") -> int:
-    """Start this Python with another program, in a session of its own."""
-    words = [sys.executable, *program]
+def host_command() -> list[str]:
+    """Find what starts the host: the launcher file, which knows the newest installation.
+
+    This pipe may be older than that: it lives as long as its thread.
+    """
+    home = posix.environ.get(b"HOME", b"").decode("utf-8", "surrogateescape")
+    launcher = home + LAUNCHER
+    try:
+        with open(launcher, "rb") as file:  # noqa: PTH123 - pathlib takes memory
+            if STARTS_HOST in file.read(LAUNCHER_BYTES):
+                return [launcher, "host"]
+    except OSError:
+        pass
+    return [sys.executable, *HOST]
+
+
+def spawn(words: list[str], files: "list[tuple[object, ...]]") -> int:
+    """Start a program in a session of its own."""
     # fork() warns where threads run.
-    return posix.posix_spawn(sys.executable, words, posix.environ, file_actions=files, setsid=True)
+    return posix.posix_spawn(words[0], words, posix.environ, file_actions=files, setsid=True)
 
 
 def reap(pid: int) -> None:
@@ -316,7 +334,9 @@ def offline(line: bytes) -> bytes:
     reader, writer = posix.pipe()
     give_up = monotonic() + OFFLINE_S
     try:
-        pid = spawn((*OFFLINE, line.decode()), [(posix.POSIX_SPAWN_DUP2, writer, 1)])
+        pid = spawn(
+            [sys.executable, *OFFLINE, line.decode()], [(posix.POSIX_SPAWN_DUP2, writer, 1)]
+        )
     except OSError:
         posix.close(reader)
         return b""

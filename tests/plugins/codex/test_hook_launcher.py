@@ -79,6 +79,15 @@ def test_it_runs_the_tools_where_this_release_has_them(tmp_path: Path):
     assert str(target.tools) in with_tools.stdout
 
 
+@pytest.mark.parametrize(("home", "seen"), [(None, "none"), ("/a b/c'd", "/a b/c'd")])
+def test_it_starts_the_host_of_the_installed_relay(tmp_path: Path, home: str | None, seen: str):
+    write_launcher(tmp_path / "launcher", _target(tmp_path, home=home))
+
+    done = _run(tmp_path / "launcher", "host")
+
+    assert done.stdout == f"-m relay_cli up --detach home={seen}\n"
+
+
 def test_an_argument_that_it_does_not_know_does_nothing(tmp_path: Path):
     write_launcher(tmp_path / "launcher", _target(tmp_path))
 

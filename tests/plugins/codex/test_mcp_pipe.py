@@ -252,6 +252,17 @@ def test_nothing_is_sent_into_a_folder_that_others_may_enter(control: Path, pipe
     host.join(LIMIT_S)
 
 
+def test_the_host_that_it_starts_is_that_of_the_launcher_file(pipe: Pipe, tmp_path: Path):
+    launcher = tmp_path / ".local" / "share" / "agent-relay" / "launcher"
+    launcher.parent.mkdir(parents=True)
+    launcher.write_text(f'#!/bin/sh\ncase "$1" in\n  host) touch {tmp_path}/started ;;\nesac\n')
+    launcher.chmod(0o700)
+    pipe.ask(1, "tools/call", **CALL)
+
+    assert pipe.read()["result"]["isError"] is True
+    assert (tmp_path / "started").exists()
+
+
 def test_it_lives_until_its_stdin_ends(pipe: Pipe):
     pipe.write(b'{"jsonrpc":"2.0","method":"notifications/initialized"}')
     time.sleep(0.1)
