@@ -78,6 +78,12 @@ class EmbeddedSessions(AppServer):
         self._waiting.forget(thread_id)
         super().forget(thread_id)
 
+    async def run(self) -> None:
+        """Serve until there are no such sessions; one may come while the last one's watch ends."""
+        await super().run()
+        while self.wanted:
+            await super().run()
+
     async def _connect(self) -> Connection:
         binary = self._binary
         if binary is None or not binary.is_file():  # it was replaced while it ran

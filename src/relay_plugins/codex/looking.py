@@ -40,6 +40,7 @@ from relay_plugins.codex.history import (
     recent_turns,
     search,
 )
+from relay_plugins.codex.injection import is_overloaded
 from relay_plugins.codex.queueing import queued, take_out
 from relay_plugins.codex.remnant import Remnant, take_back
 from relay_plugins.codex.tracked import TrackedThread
@@ -80,7 +81,11 @@ async def find(
         looks.append(seen)
         evidence = judge(looks, tracked.handed(attempt.id, connection))
         if isinstance(evidence, Absent):
-            if await _was_queued(connection, tracked.id, attempt):
+            try:
+                was_queued = await _was_queued(connection, tracked.id, attempt)
+            except (AdapterError, WireError) as error:
+                return Unknown(why=f"it may wait in the thread's queue: {error}")
+            if was_queued:
                 looks.clear()
                 continue
             return await _swept(connection, tracked, marker, evidence)
@@ -99,11 +104,15 @@ async def _was_queued(connection: Connection, thread_id: str, attempt: Attempt) 
     whichever Codex opens the thread next.
     """
     try:
-        for row in await queued(connection, thread_id):
-            if row.client_user_message_id == CLIENT_ID_PREFIX + attempt.id:
-                return not await take_out(connection, thread_id, row)
+        rows = await queued(connection, thread_id)
     except CallRefused as refused:
-        log.info("thread %s: %s", thread_id, refused)
+        if is_overloaded(refused.error):
+            raise
+        log.info("thread %s: %s", thread_id, refused)  # it has none
+        return False
+    for row in rows:
+        if row.client_user_message_id == CLIENT_ID_PREFIX + attempt.id:
+            return not await take_out(connection, thread_id, row)
     return False
 
 

@@ -14,7 +14,7 @@ import pytest
 from websockets.asyncio.client import unix_connect
 
 from codex_watch import RealClock, Watch, new_attempt, watch
-from fake_app_server import FakeAppServer, Silence, fake_app_server
+from fake_app_server import FakeAppServer, Refusal, Silence, fake_app_server
 from relay_core import Absent, Found
 from relay_plugins.codex import client
 from relay_plugins.codex.address import (
@@ -323,3 +323,18 @@ def test_a_memory_that_cannot_be_read_is_empty(tmp_path: Path, content: str):
 
     assert recall(file) == Sightings()
     assert recall(None) == recall(tmp_path / "nowhere") == Sightings()
+
+
+@pytest.mark.parametrize("method", ["thread/queue/list", "thread/queue/delete"])
+async def test_what_may_still_wait_in_the_queue_is_not_absent(
+    fake: FakeAppServer, queue: Queue, codex: Watch, method: str
+):
+    attempt = new_attempt(fake.thread)
+    queue.rows.append({"id": "row", "clientUserMessageId": f"relay:{attempt.id}"})
+
+    def overloaded(_: Mapping[str, Any]) -> Any:
+        raise Refusal("overloaded", -32001)
+
+    fake.handlers[method] = overloaded
+
+    assert not isinstance(await codex.find(attempt), Absent)
