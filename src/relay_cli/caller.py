@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from relay_cli.completion import agent_ids
-from relay_cli.options import agent_name
+from relay_cli.options import identifier
 from relay_cli.problems import Failed, Usage
 from relay_core.messages import OPERATOR, AgentId
 from relay_core.sessions import Agent
@@ -32,7 +32,7 @@ def as_option(function: F) -> F:
         "--as",
         "--from",
         "acting_as",
-        type=agent_name,
+        type=identifier,
         metavar="AGENT",
         shell_complete=agent_ids,
         help=f"Act as this agent. Default: the session that this shell is in ({THREAD_VARIABLE}).",
@@ -86,6 +86,6 @@ def agent_of_thread(agents: Iterable[Agent], thread_id: str) -> Agent:
     if not found:
         raise Failed(
             f"the session that this shell is in ({THREAD_VARIABLE}={thread_id}) is no agent yet",
-            fix="name the agent, with --as where it is no argument: agent-relay agents",
+            fix="name one, which `agent-relay agents` lists: as AGENT or with --as AGENT",
         )
     return max(found, key=lambda agent: (agent.reachable, agent.last_seen_ms or 0))

@@ -28,8 +28,8 @@ def message_number(text: str) -> int:
     return int(text)
 
 
-def agent_name(text: str) -> str:
-    """Read an agent's id; an empty one is a variable that was not set, and nobody's name."""
+def identifier(text: str) -> str:
+    """Read the id of an agent, a pair or a thread; an empty one is a variable that was not set."""
     if not text.strip():
         raise click.BadParameter("it is empty")
     return text

@@ -240,10 +240,8 @@ def _usage_fix(error: click.ClickException, program: str, arguments: Sequence[st
             return "a token is never an argument; put it in AGENT_RELAY_TOKEN or in a 0600 file"
         if error.possibilities:
             return f"did you mean {' or '.join(sorted(error.possibilities))}?"
-        if "send" in arguments[:1]:
-            return (
-                "write `--` before a message that starts with `-`, or see `agent-relay send --help`"
-            )
+        if "send" in arguments[:2]:
+            return f"write `--` before a message that starts with `-`, or see `{path} --help`"
     return f"see `{path} --help`"
 
 

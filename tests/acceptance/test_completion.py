@@ -122,3 +122,12 @@ def test_the_script_is_for_the_users_shell_unless_another_is_named(relay: Relay)
 
 def test_a_question_that_no_shell_asks_is_no_command(typed: Typed, tmp_path: Path, relay: Relay):
     assert relay(environ={"_AGENT_RELAY_COMPLETE": "nonsense"}).code == 2
+
+
+def test_behind_a_word_that_ends_a_command_nothing_is_offered_and_nothing_is_said(relay: Relay):
+    line = "agent-relay-codex start --help "
+    environ = {"_AGENT_RELAY_CODEX_COMPLETE": "bash_complete", "COMP_LINE": line}
+
+    done = relay(program="agent-relay-codex", environ=environ).worked()
+
+    assert (done.out, done.err) == ("", "")

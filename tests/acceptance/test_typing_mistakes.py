@@ -213,6 +213,9 @@ def test_a_command_that_needs_a_hub_says_how_to_start_one(typed: Typed, argument
         (("tail", "--agent", ""), "empty"),
         (("dead", "--limit", "5", "list"), "list"),
         (("pair",), "TARGET"),
+        (("pair", "accept", ""), "empty"),
+        (("pair", "send", "1", "-x"), "`--`"),
+        (("token", "new", ""), "empty"),
         (("/pair",), "TARGET"),
         (("tail", "--count", "0"), "--count"),
         (("thread", "x"), "no message number"),
@@ -226,6 +229,7 @@ def test_what_makes_no_sense_is_refused(typed: Typed, arguments: tuple[str, ...]
 
 def test_detach_wants_to_know_what(typed: Typed):
     assert "--all" in typed("detach", program="agent-relay-codex").failed(2)
+    assert "empty" in typed("detach", "", program="agent-relay-codex").failed(2)
     assert "--all" in typed("detach", "someone", "--all", program="agent-relay-codex").failed(2)
 
 

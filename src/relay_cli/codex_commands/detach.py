@@ -6,7 +6,7 @@ import click
 
 from relay_cli.completion import agent_ids
 from relay_cli.connection import ask_host
-from relay_cli.options import json_option
+from relay_cli.options import identifier, json_option
 from relay_cli.output import Output
 from relay_cli.patience import finish
 from relay_cli.problems import Usage
@@ -21,8 +21,10 @@ from relay_core.messages import AgentId
     The session itself goes on; mail for its agent waits at the hub.
     """,
 )
-@click.argument("agent", required=False, shell_complete=agent_ids)
-@click.option("--thread", metavar="ID", help="The thread to detach, instead of AGENT.")
+@click.argument("agent", required=False, type=identifier, shell_complete=agent_ids)
+@click.option(
+    "--thread", type=identifier, metavar="ID", help="The thread to detach, instead of AGENT."
+)
 @click.option("--all", "everything", is_flag=True, help="Detach every attached thread.")
 @json_option
 def command(agent: str | None, thread: str | None, everything: bool, output: Output) -> None:

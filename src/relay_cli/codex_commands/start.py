@@ -60,7 +60,7 @@ class PassOn(click.Command):
     """A command that takes whatever is typed behind its name, `--` and options included."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args and args[0] in HELP_OPTIONS:
+        if args and args[0] in HELP_OPTIONS and not ctx.resilient_parsing:
             click.echo(ctx.get_help())
             ctx.exit()
         ctx.params["arguments"] = tuple(args)

@@ -11,8 +11,8 @@ import click
 from relay_cli.completion import agent_ids
 from relay_cli.connection import open_hub
 from relay_cli.options import (
-    agent_name,
     before_option,
+    identifier,
     json_option,
     limit_option,
     message_number,
@@ -68,7 +68,7 @@ class Dropped(Struct):
 def agent_option(help_text: str) -> Callable[[F], F]:
     """Add `--agent`."""
     return click.option(
-        "--agent", type=agent_name, metavar="AGENT", shell_complete=agent_ids, help=help_text
+        "--agent", type=identifier, metavar="AGENT", shell_complete=agent_ids, help=help_text
     )
 
 

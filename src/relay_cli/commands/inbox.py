@@ -11,7 +11,7 @@ from click.core import ParameterSource
 from relay_cli.caller import reading_agent
 from relay_cli.completion import readers
 from relay_cli.connection import open_hub
-from relay_cli.options import agent_name, before_option, json_option, limit_option, url_option
+from relay_cli.options import before_option, identifier, json_option, limit_option, url_option
 from relay_cli.output import Output
 from relay_cli.patience import finish
 from relay_cli.problems import Usage
@@ -48,7 +48,7 @@ class Inbox(Struct):
       agent-relay inbox operator --since 120 --json
     """,
 )
-@click.argument("agent", required=False, type=agent_name, shell_complete=readers)
+@click.argument("agent", required=False, type=identifier, shell_complete=readers)
 @click.option(
     "--since",
     type=click.IntRange(min=0, max=2**63 - 1),

@@ -10,7 +10,7 @@ from click.shell_completion import CompletionItem
 from relay_cli.caller import acting_agent, as_option, sending_agent, this_thread
 from relay_cli.completion import targets
 from relay_cli.connection import open_hub
-from relay_cli.options import json_option, limit_option, url_option
+from relay_cli.options import identifier, json_option, limit_option, url_option
 from relay_cli.output import Output
 from relay_cli.pairing import end_pair, open_pair, print_pair
 from relay_cli.patience import finish
@@ -112,9 +112,9 @@ async def _invite(
     is no such agent, the open pairs of all. `--all` lists those that have ended as well.
     """,
 )
-@click.argument("pair_id", metavar="[PAIR]", required=False)
+@click.argument("pair_id", metavar="[PAIR]", type=identifier, required=False)
 @click.option("--all", "every", is_flag=True, help="Also those that have ended.")
-@click.option("--before", metavar="PAIR", help="Only what is older than this one.")
+@click.option("--before", type=identifier, metavar="PAIR", help="Only what is older than this one.")
 @limit_option(MOST)
 @as_option
 @url_option
@@ -191,7 +191,7 @@ async def _some(
     accepts for the agent that was invited.
     """,
 )
-@click.argument("pair_id", metavar="[PAIR]", required=False)
+@click.argument("pair_id", metavar="[PAIR]", type=identifier, required=False)
 @as_option
 @url_option
 @json_option
@@ -203,7 +203,7 @@ def accept(pair_id: str | None, acting_as: str | None, output: Output, url: str 
 
 
 @command.command("reject", help="Turn an invitation down. PAIR is chosen as `pair accept` does.")
-@click.argument("pair_id", metavar="[PAIR]", required=False)
+@click.argument("pair_id", metavar="[PAIR]", type=identifier, required=False)
 @as_option
 @url_option
 @json_option
@@ -237,7 +237,7 @@ async def _answer(
     with `-`.
     """,
 )
-@click.argument("pair_id", metavar="PAIR")
+@click.argument("pair_id", metavar="PAIR", type=identifier)
 @click.argument("text", metavar="TEXT")
 @click.option("--urgent", is_flag=True, help="Ask to interrupt, where the partner allows it.")
 @as_option
@@ -270,7 +270,7 @@ async def _send(
     Without PAIR, the one that the acting agent is in, as `agent-relay disconnect` does.
     """,
 )
-@click.argument("pair_id", metavar="[PAIR]", required=False)
+@click.argument("pair_id", metavar="[PAIR]", type=identifier, required=False)
 @as_option
 @url_option
 @json_option

@@ -12,7 +12,7 @@ import msgspec
 from relay_cli.caller import THREAD_VARIABLE, sending_agent
 from relay_cli.completion import agent_ids, targets
 from relay_cli.connection import open_hub
-from relay_cli.options import agent_name, json_option, message_number, seconds, url_option
+from relay_cli.options import identifier, json_option, message_number, seconds, url_option
 from relay_cli.output import Output
 from relay_cli.patience import finish
 from relay_cli.problems import Failed, TimedOut, Usage
@@ -69,7 +69,7 @@ _ENDED_OTHERWISE = frozenset(
     "--from",
     "--as",
     "sender",
-    type=agent_name,
+    type=identifier,
     metavar="AGENT",
     shell_complete=agent_ids,
     help=f"Send as this agent. Default: the session that this shell is in ({THREAD_VARIABLE}), "

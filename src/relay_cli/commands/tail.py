@@ -12,7 +12,7 @@ import click
 
 from relay_cli.completion import readers
 from relay_cli.connection import open_hub
-from relay_cli.options import agent_name, json_option, url_option
+from relay_cli.options import identifier, json_option, url_option
 from relay_cli.output import Output
 from relay_cli.problems import ExitCode
 from relay_cli.tailing import Event, EventKind, Tail
@@ -48,7 +48,7 @@ MOST_COUNTED = 1_000_000
     "--agent",
     "agents",
     multiple=True,
-    type=agent_name,
+    type=identifier,
     metavar="AGENT",
     shell_complete=readers,
     help="Only what this agent sends or gets; may be given several times.",

@@ -6,7 +6,7 @@ import click
 
 from relay_cli.completion import agent_ids
 from relay_cli.connection import find_token, look_around, open_hub
-from relay_cli.options import json_option, url_option
+from relay_cli.options import identifier, json_option, url_option
 from relay_cli.output import Output
 from relay_cli.patience import finish
 from relay_cli.problems import Damaged, Usage
@@ -80,7 +80,7 @@ def show(reveal: bool, output: Output) -> None:
 
 
 @command.command("new", help="Make a token that acts for one agent, and print it this once.")
-@click.argument("agent", shell_complete=agent_ids)
+@click.argument("agent", type=identifier, shell_complete=agent_ids)
 @url_option
 @json_option
 def new(agent: str, output: Output, url: str | None) -> None:
