@@ -42,6 +42,10 @@ if TYPE_CHECKING:
 
 FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 5.0
+NOT_OURS = frozenset({403, 404})
+"""How the hub refuses a message that is not ours to see, or forgotten meanwhile."""
+LATER = frozenset({429, 503})
+"""How it says that it has no room now."""
 MOST_CAUGHT_UP = 500
 """Messages that are looked up after a reconnect; of more, the newest ones."""
 MOST_FOLLOWED = 2_000
@@ -104,6 +108,9 @@ class Tail:
             except HubUnreachable:
                 if not again:
                     raise  # never connected: the caller says how to start a hub
+            except HubRefused as refused:
+                if not again or refused.status not in LATER:
+                    raise
             if lost:
                 yield Event(event=EventKind.DISCONNECTED, at_ms=_now_ms())
             await asyncio.sleep(pause)
@@ -158,8 +165,10 @@ class Tail:
         """Tell what is new of one message."""
         try:
             view = await self._hub.message(number)
-        except HubRefused:
-            view = None  # not ours to see, or forgotten meanwhile
+        except HubRefused as refused:
+            if refused.status not in NOT_OURS:
+                raise
+            view = None
         self._highest = max(self._highest, number)
         if view is None:
             return []

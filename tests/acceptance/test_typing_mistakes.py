@@ -306,3 +306,9 @@ def test_help_of_what_is_typed_often_imports_nothing_that_only_the_work_needs():
     )
 
     assert done.returncode == 0, done.stderr
+
+
+def test_json_before_a_command_of_token_is_told_where_it_belongs(typed: Typed):
+    line = typed("token", "--json", "show").failed(2)
+
+    assert "agent-relay token show --json" in line

@@ -12,7 +12,7 @@ from relay_cli.options import before_option, json_option, limit_option, message_
 from relay_cli.output import Output
 from relay_cli.patience import finish
 from relay_cli.view import NOTHING, ago
-from relay_core.hub_api import INBOX_PAGE, MessageView
+from relay_core.hub_api import MessageView
 from relay_core.messages import MessageId, Struct
 
 if TYPE_CHECKING:
@@ -99,5 +99,6 @@ async def _every_page(hub: HubClient, message_id: int) -> tuple[MessageView, ...
         page = await hub.thread(message_id, since=max(found, default=0))
         new = {view.id: view for view in page if view.id not in found}
         found |= new
-        if len(page) < INBOX_PAGE or not new:
+        # A page may hold less than was asked for: what an agent may not see is left out of it.
+        if not new:
             return tuple(found.values())

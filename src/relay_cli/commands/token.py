@@ -48,6 +48,9 @@ class AgentToken(Struct):
 def command(context: click.Context, output: Output) -> None:
     """Show where the token is, unless a command below is asked for."""
     if context.invoked_subcommand is not None:
+        if output.as_json:
+            fix = f"agent-relay token {context.invoked_subcommand} --json"
+            raise Usage("--json stands behind the command that it is for", fix=fix)
         return
     here = look_around()
     from_environment = here.settings.hub.token is not None
