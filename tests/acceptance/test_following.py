@@ -160,11 +160,17 @@ def test_one_agents_tail_tells_nothing_of_others(served: Relay):
 
 
 def test_a_tail_for_people_is_a_line_for_each_event_and_remarks_beside(served: Relay):
-    tail = served.start("tail", "--agent", "echo-home-echo", "--count", "2")
+    tail = served.start("tail", "--agent", "echo-home-echo")
     assert tail.stderr is not None
+    assert tail.stdout is not None
     remark = tail.stderr.readline()
     number = sent(served, "echo", "a\x1b[2Jb")
-    out, _ = tail.communicate(timeout=60)
+    lines: list[str] = []
+    while not any(line.endswith("echo-home-echo  delivered\n") for line in lines):
+        lines += [line for line in [tail.stdout.readline()] if f"  {number}  " in line]
+    tail.send_signal(signal.SIGINT)
+    tail.communicate(timeout=60)
+    out = "".join(lines)
 
     assert remark.startswith("agent-relay: connected to http://")
     assert f"  {number}  operator to echo-home-echo: a⟦U+001B⟧[2Jb\n" in out
