@@ -83,7 +83,7 @@ def command(
 
 def _why_none(tag: str | None, after: str | None) -> str:
     if tag is None and after is None:
-        return "no agents yet; attach a session with `agent-relay-codex attach`"
+        return "no agents yet; open a session with `codex-relay`, or see `agent-relay doctor`"
     return "no such agents; `agent-relay agents` lists all"
 
 
