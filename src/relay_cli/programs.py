@@ -25,6 +25,9 @@ AGENT_RELAY = LazyGroup(
             module=f"{COMMANDS}.agents", summary="List the agents that messages can be sent to."
         ),
         "send": CommandPlace(module=f"{COMMANDS}.send", summary="Send a message to agents."),
+        "ask": CommandPlace(
+            module=f"{COMMANDS}.ask", summary="Ask agents a question and wait for the answer."
+        ),
         "show": CommandPlace(
             module=f"{COMMANDS}.show", summary="Show a message and where its deliveries stand."
         ),

@@ -4,14 +4,15 @@
 #         expired delivery does not block its sender's next; one in doubt or waiting for a retry
 #         does.
 # Rule 2: a delivery that an agent crashed on goes alone.
-# Rule 3: pure. Time arrives as an argument.
+# Rule 3: a request goes alone, so that the turn is its own: what it ends with may be the answer.
+# Rule 4: pure. Time arrives as an argument.
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from relay_core.delivery import IN_DOUBT, WAITING
-from relay_core.messages import AgentId, Offer, Struct
+from relay_core.messages import REQUEST, AgentId, Offer, Struct
 
 
 class Batch(Struct):
@@ -48,6 +49,6 @@ def next_batch(offers: Sequence[Offer], now_ms: int, *, most: int = 1_000) -> Ba
 
 def _alone(ready: list[Offer]) -> list[Offer]:
     for index, offer in enumerate(ready):
-        if offer.delivery.strikes:
+        if offer.delivery.strikes or offer.message.type == REQUEST:
             return ready[: max(index, 1)]
     return ready

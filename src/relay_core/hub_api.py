@@ -179,14 +179,30 @@ class Outcome(Struct):
 
 
 class TurnReport(Struct):
-    """POST /api/attempts/{id}/turn: how the turn that carried an attempt ended."""
+    """POST /api/attempts/{id}/turn: how the turn that carried an attempt ended.
+
+    `started_by` is the attempt that began the turn. `shared` says that it held another message
+    than this attempt's, or may have. `final_text` is its last words: given only where somebody
+    waits for them, and kept only as an answer.
+    """
 
     turn_id: str
     status: TurnStatus
+    started_by: AttemptId | None = None
+    shared: bool = True
     final_text: str | None = None
     agent_id: AgentId | None = None
     instance_id: str | None = None
     epoch: int | None = None
+
+
+class AwaitedAnswer(Struct):
+    """GET /api/attempts/{id}/awaited: the request that an attempt carries alone, not yet answered.
+
+    None: nobody waits for what its turn says, so none of it is to be sent.
+    """
+
+    message_id: MessageId | None = None
 
 
 class VerdictRequest(Struct):

@@ -29,6 +29,7 @@ from relay_core.hub_api import (
     AgentPatch,
     AnnotateRequest,
     AttemptRequest,
+    AwaitedAnswer,
     Cancellation,
     Claim,
     ClaimList,
@@ -171,6 +172,10 @@ class HubClient:
 
     async def report_outcome(self, attempt_id: AttemptId, outcome: Outcome) -> None:
         await self._tell("POST", f"/api/attempts/{_part(attempt_id)}/outcome", outcome)
+
+    async def awaited(self, attempt_id: AttemptId) -> MessageId | None:
+        path = f"/api/attempts/{_part(attempt_id)}/awaited"
+        return (await self._ask("GET", path, None, AwaitedAnswer)).message_id
 
     async def report_turn(self, attempt_id: AttemptId, report: TurnReport) -> None:
         await self._tell("POST", f"/api/attempts/{_part(attempt_id)}/turn", report)

@@ -28,6 +28,12 @@ OPERATOR = AgentId("operator")
 HUB = AgentId("hub")
 """Who a message is from when the hub itself has something to say; nothing is sent there."""
 
+REQUEST = "request"
+"""The `type` of a message whose sender waits for an answer."""
+
+REPLY = "reply"
+"""The `type` of an answer that the hub made of a turn's final message."""
+
 META_LIMIT_BYTES = 16 * 1024
 """The most that a message's `meta`, or one annotation, may take as JSON."""
 
@@ -58,6 +64,15 @@ class TurnStatus(enum.StrEnum):
     COMPLETED = "completed"
     INTERRUPTED = "interrupted"
     FAILED = "failed"
+
+
+class AnswerState(enum.StrEnum):
+    """Where the answer to a request stands at one recipient; a late reply still answers it."""
+
+    WAITING = "waiting"
+    ANSWERED = "answered"
+    ENDED_WITHOUT_REPLY = "ended_without_reply"
+    NOT_DELIVERED = "not_delivered"
 
 
 class ClaimState(enum.StrEnum):
@@ -140,13 +155,24 @@ class Message(Struct):
     claim_expires_at: int | None = None
 
 
+class RequestAnswer(Struct):
+    """What became of a request at one recipient.
+
+    `reply_id` is the message that answers it. `reason` says in one word why there is none.
+    """
+
+    state: AnswerState
+    reply_id: MessageId | None = None
+    reason: str | None = None
+
+
 class Delivery(Struct):
     """One message on its way to one recipient: the row that the hub keeps and the machine steps.
 
     `seq` orders the deliveries of one recipient. `attempt_id` is the open attempt, or the last one.
     `not_before_ms` is when a retry may start. `strikes` counts agent crashes right after an
     injection. `reason` says why the state is what it is, in one word. `retried_as` is the delivery
-    that took the place of a dead one.
+    that took the place of a dead one. `answer` is there in the view of a request only.
     """
 
     id: DeliveryId
@@ -168,6 +194,7 @@ class Delivery(Struct):
     updated_ms: int = 0
     delivered_ms: int | None = None
     retried_as: DeliveryId | None = None
+    answer: RequestAnswer | None = None
 
 
 class Offer(Struct):

@@ -409,6 +409,10 @@ class HubPort(Protocol):
         """Resolve an attempt; doing it twice is harmless."""
         ...
 
+    async def awaited(self, attempt_id: AttemptId) -> MessageId | None:
+        """Tell which request waits for the last words of this attempt's turn; None: nobody."""
+        ...
+
     async def report_turn(self, attempt_id: AttemptId, report: TurnReport) -> None:
         """Tell how the turn that carried an attempt ended."""
         ...

@@ -7,9 +7,12 @@ import asyncio
 from relay_core.errors import HubRefused, StaleEpoch, WireError
 from relay_core.events import TurnEnded
 from relay_core.hub_api import TurnReport
-from relay_core.messages import AttemptId
+from relay_core.messages import AttemptId, TurnStatus
 from relay_core.ports import SessionTurnEnded
 from relay_core.seat import Seat, log
+
+ANSWER_LIMIT_BYTES = 240 * 1024
+"""The longest final message that is sent as an answer; a hub takes bodies of 256 KiB."""
 
 
 class TurnReports:
@@ -46,18 +49,46 @@ class TurnReports:
             self._ended.task_done()
 
     async def _report(self, attempt_id: AttemptId, ended: SessionTurnEnded) -> None:
+        try:
+            await self._tell(attempt_id, ended)
+        except StaleEpoch:
+            raise
+        except (HubRefused, WireError) as error:
+            log.info("%s: turn not reported: %s", self._seat.agent_id, error)
+
+    async def _tell(self, attempt_id: AttemptId, ended: SessionTurnEnded) -> None:
         seat = self._seat
         report = TurnReport(
             turn_id=ended.turn_id,
             status=ended.status,
-            final_text=ended.final_text if ended.started_by == attempt_id else None,
+            started_by=ended.started_by,
+            shared=ended.other_user_messages or ended.attempts != (attempt_id,),
+            final_text=await self._answer(attempt_id, ended),
             agent_id=seat.agent_id,
             instance_id=seat.instance_id,
             epoch=seat.epoch,
         )
-        try:
-            await seat.persist(lambda: seat.hub.report_turn(attempt_id, report))
-        except StaleEpoch:
-            raise
-        except (HubRefused, WireError) as error:
-            log.info("%s: turn not reported: %s", seat.agent_id, error)
+        await seat.persist(lambda: seat.hub.report_turn(attempt_id, report))
+
+    async def _answer(self, attempt_id: AttemptId, ended: SessionTurnEnded) -> str | None:
+        """The turn's last words, where they are for whoever asked and somebody waits for them."""
+        text = words_for_the_asker(attempt_id, ended)
+        if text is None:
+            return None
+        seat = self._seat
+        request = await seat.persist(lambda: seat.hub.awaited(attempt_id))
+        return None if request is None else text
+
+
+def words_for_the_asker(attempt_id: AttemptId, ended: SessionTurnEnded) -> str | None:
+    """The last words of a turn that this attempt alone began and filled, and that completed.
+
+    Of any other turn they may be meant for the session's user, and never leave this host. What the
+    hub would not take for its size is none, too.
+    """
+    text = ended.final_text
+    if ended.status is not TurnStatus.COMPLETED or ended.other_user_messages or text is None:
+        return None
+    if ended.started_by != attempt_id or ended.attempts != (attempt_id,):
+        return None
+    return text if len(text.encode()) <= ANSWER_LIMIT_BYTES else None

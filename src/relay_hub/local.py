@@ -64,6 +64,9 @@ class LocalHub:
     async def report_outcome(self, attempt_id: AttemptId, outcome: Outcome) -> None:
         await self._service.deliveries.report_outcome(attempt_id, outcome, self._caller)
 
+    async def awaited(self, attempt_id: AttemptId) -> MessageId | None:
+        return (await self._service.deliveries.awaited(attempt_id, self._caller)).message_id
+
     async def report_turn(self, attempt_id: AttemptId, report: TurnReport) -> None:
         await self._service.deliveries.report_turn(attempt_id, report, self._caller)
 

@@ -5,7 +5,9 @@
 #         steered, `patient` waits for its end.
 # Rule 3: a turn is interrupted for an urgent message from a sender whom the recipient's policy
 #         allows, and for nothing else. From others urgent changes nothing, and the plan says so.
-# Rule 4: nothing joins a turn that waits for the user: it would be lost when the user cancels.
+# Rule 4: a request gets a turn of its own where it can: it joins no turn that the relay began, and
+#         no digest. Into a turn of the user's it goes as any other message does.
+# Rule 5: nothing joins a turn that waits for the user: it would be lost when the user cancels.
 
 from __future__ import annotations
 
@@ -14,12 +16,14 @@ from itertools import takewhile
 
 from relay_core import (
     OPERATOR,
+    REQUEST,
     Activity,
     Credential,
     DeliveryPlan,
     Message,
     Mode,
     Policy,
+    Provenance,
     Session,
     Steering,
     hookimpl,
@@ -73,7 +77,7 @@ def _start(messages: Sequence[Message], session: Session) -> DeliveryPlan:
 
 
 def _wants_digest(messages: Sequence[Message], session: Session) -> bool:
-    if session.away_ms <= session.policy.away_after_ms:
+    if session.away_ms <= session.policy.away_after_ms or _is_request(messages[0]):
         return False
     oldest_ms = min(message.created_at for message in messages)
     return len(messages) >= DIGEST_FROM or session.now - oldest_ms > DIGEST_AGE_MS
@@ -85,6 +89,9 @@ def _during_a_turn(messages: Sequence[Message], session: Session) -> DeliveryPla
     if allowed and can:
         return DeliveryPlan.interrupt(reason=f"urgent from {allowed[0].from_}")
     refusal = _refusal(messages, allowed)
+    ours = session.turn is not None and session.turn.provenance is Provenance.OURS
+    if ours and _is_request(messages[0]):
+        return DeliveryPlan.wait(_because(refusal, "a request waits for a turn of its own"))
     strategy = strategy_for(messages[0], session.policy)
     if strategy == ADAPTIVE:
         return _steer(messages, session, refusal)
@@ -111,6 +118,10 @@ def _refusal(messages: Sequence[Message], allowed: Sequence[Message]) -> str | N
     if urgent is None:
         return None
     return f"urgent from {urgent.from_} is not in urgent_from: delivered as any other"
+
+
+def _is_request(message: Message) -> bool:
+    return message.type == REQUEST
 
 
 def _because(refusal: str | None, reason: str) -> str:

@@ -247,9 +247,9 @@ class EchoAdapter:
         items = [item for item in session.history if item.turn_id == turn.id]
         answers = [answer for item in items for answer in answers_to(item, session.agent_id)]
         said = "\n".join(answer.body for answer in answers) or "nothing to answer"
-        self._end_turn(session, TurnStatus.COMPLETED, said)
         for answer in answers:
             await self._send(answer)
+        self._end_turn(session, TurnStatus.COMPLETED, said)
 
     def _end_turn(self, session: EchoSession, status: TurnStatus, final_text: str | None) -> None:
         turn, session.turn = session.turn, None

@@ -12,9 +12,11 @@ from collections.abc import Sequence
 from relay_core import (
     HUB,
     OPERATOR,
+    REQUEST,
     Credential,
     DeliveryPlan,
     Message,
+    Mode,
     PairEvent,
     Part,
     Prompt,
@@ -46,7 +48,7 @@ def format_prompt(messages: Sequence[Message], session: Session, plan: DeliveryP
     return Prompt(
         header=_header(messages),
         parts=tuple(map(_part, messages)),
-        footer=_footer(messages, session),
+        footer=_footer(messages, session, plan),
     )
 
 
@@ -72,6 +74,8 @@ def format_context(session: Session) -> str:
         "relay_reply answers a message by its number, relay_send writes to a target (an agent id, "
         "tag:NAME, cap:NAME, label:NAME or broadcast), relay_agents lists who is there; the "
         "user's /pair, /disconnect, /status, /label and /tags are the tools of these names. "
+        "A request wants an answer: the final message of the turn that it begins is sent as one, "
+        "unless you reply by tool. "
         f"In an open shell these do the same: agent-relay send TARGET TEXT --from {session.id} "
         "(--reply-to MESSAGE-ID, --subject, --channel, --claimable); agent-relay agents; "
         'agent-relay /pair TARGET "OBJECTIVE", /pair send PAIR-ID "TEXT", /pair status; '
@@ -140,8 +144,11 @@ def _claim(message: Message) -> str | None:
     return f"{message.claimed_by} holds this work: nobody else does it meanwhile"
 
 
-def _footer(messages: Sequence[Message], session: Session) -> str:
-    lines = [_how_to_answer(messages, session)]
+def _footer(messages: Sequence[Message], session: Session, plan: DeliveryPlan) -> str:
+    if _is_request(messages):
+        lines = [_how_to_answer_a_request(messages[0], session, plan)]
+    else:
+        lines = [_how_to_answer(messages, session)]
     if any(message.claimable for message in messages):
         lines.append(
             "The claimable work is yours alone until it is done: do it and say so with "
@@ -149,6 +156,32 @@ def _footer(messages: Sequence[Message], session: Session) -> str:
         )
     lines.append("Thanks and bare confirmations need no answer.")
     return "\n".join(lines)
+
+
+def _is_request(messages: Sequence[Message]) -> bool:
+    return len(messages) == 1 and messages[0].type == REQUEST and not _of_the_hub(messages[0])
+
+
+def _how_to_answer_a_request(message: Message, session: Session, plan: DeliveryPlan) -> str:
+    tool = f"the tool relay_reply with messageId {message.id}"
+    if plan.mode is not Mode.STEER:
+        return (
+            "This is a request: its sender waits for an answer. The final message of this turn is "
+            f"sent to the sender as your answer, unless you have answered by {tool}. So end with "
+            "the answer itself, and with nothing that is meant for your user alone."
+        )
+    command = _command(message, session)
+    return (
+        "This is a request: its sender waits for an answer. It has joined a turn that was running, "
+        f"so nothing of this turn is sent by itself. To answer: {tool}. Without that tool: "
+        f"{command} {_network(session)}"
+    )
+
+
+def _command(message: Message, session: Session) -> str:
+    # An id that is more than letters, digits and . _ : - has no business in a command.
+    target = message.from_ if _PLAIN_ID.fullmatch(message.from_) else "FROM"
+    return f"agent-relay send {target} TEXT --from {session.id} --reply-to {message.id}"
 
 
 def _how_to_answer(messages: Sequence[Message], session: Session) -> str:
@@ -166,10 +199,8 @@ def _how_to_answer(messages: Sequence[Message], session: Session) -> str:
         return "It tells you where things stand and needs no answer."
     if message.pair_id and _PAIR_ID.fullmatch(message.pair_id):
         return _how_to_go_on(message.pair_id, message.type, session)
-    # An id that is more than letters, digits and . _ : - has no business in a command.
-    target = message.from_ if _PLAIN_ID.fullmatch(message.from_) else "FROM"
-    command = f"agent-relay send {target} TEXT --from {session.id} --reply-to {message.id}"
     tool = f"the tool relay_reply with messageId {message.id}"
+    command = _command(message, session)
     return f"To answer: {tool}. Without that tool: {command} {_network(session)}"
 
 

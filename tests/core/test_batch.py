@@ -108,3 +108,11 @@ def test_no_sender_is_ever_overtaken_by_itself(
         ]
         blocking = [each for each in earlier if each.delivery.state in WAITING | IN_DOUBT]
         assert {each.delivery.seq for each in blocking} <= gone
+
+
+def test_a_request_goes_alone_after_what_came_before_it():
+    offers = [offer(1, "a"), offer(2, "b", kind="request"), offer(3, "a")]
+
+    assert numbers(next_batch(offers, NOW_MS).offers) == [1]
+    assert numbers(next_batch(offers[1:], NOW_MS).offers) == [2]
+    assert numbers(next_batch(offers[2:], NOW_MS).offers) == [3]

@@ -12,9 +12,11 @@ from relay_core import (
     Message,
     Mode,
     Policy,
+    Provenance,
     Sender,
     Session,
     Steering,
+    Turn,
 )
 from relay_plugins.delivery import choose_delivery, may_interrupt
 from values import ABLE, NOW_MS, in_turn, message, session
@@ -201,3 +203,22 @@ def test_into_a_running_turn_goes_no_digest():
     mail = [message(number) for number in range(1, 6)]
 
     assert not choose_delivery(mail, in_turn(away_ms=HOUR_MS, abilities=ABLE)).digest
+
+
+REQUEST = message(1, "lead", type="request")
+
+
+def test_a_request_does_not_join_a_turn_that_the_relay_began():
+    ours = in_turn(turn=Turn(id="turn-1", provenance=Provenance.OURS))
+    users = in_turn(turn=Turn(id="turn-1", provenance=Provenance.USERS))
+
+    assert choose_delivery([REQUEST], ours).mode is Mode.WAIT
+    assert choose_delivery([REQUEST], users) == DeliveryPlan.steer(take=1)
+    assert choose_delivery([message()], ours) == DeliveryPlan.steer(take=1)
+
+
+def test_a_request_that_waited_long_is_shown_whole():
+    back = session(away_ms=24 * HOUR_MS, now=NOW_MS + 24 * HOUR_MS)
+
+    assert choose_delivery([message()], back).digest
+    assert choose_delivery([REQUEST], back) == DeliveryPlan.start()

@@ -283,3 +283,16 @@ def test_the_same_question_has_the_same_answer():
     asked = ([message(1), message(2)], session(now=NOW_MS), START)
 
     assert format_prompt(*asked) == format_prompt(*asked)
+
+
+def test_a_request_says_that_the_final_message_of_its_own_turn_is_the_answer():
+    request = message(7, type="request")
+    own = format_prompt([request], session(), START).footer
+    joined = format_prompt([request], session(), DeliveryPlan.steer()).footer
+    plain = format_prompt([message(7)], session(), START).footer
+
+    assert "The final message of this turn is sent" in own
+    assert "relay_reply with messageId 7" in own
+    assert "nothing of this turn is sent" in joined
+    assert "relay_reply with messageId 7" in joined
+    assert "request" not in plain

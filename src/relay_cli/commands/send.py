@@ -123,7 +123,7 @@ async def _send(
     async with open_hub(url) as hub:
         sender = await sending_agent(hub, request.from_)
         request = msgspec.structs.replace(request, from_=sender)
-        sent = await _stored(hub, request)
+        sent = await stored(hub, request)
         if wait_s is not None:
             sent = await _wait_until_delivered(hub, sent, wait_s)
     output.show_object(sent)
@@ -139,7 +139,7 @@ async def _send(
     output.line(f"follow it with `agent-relay show {sent.id}`")
 
 
-async def _stored(hub: HubClient, request: SendRequest) -> SendResponse:
+async def stored(hub: HubClient, request: SendRequest) -> SendResponse:
     """Have the hub store the message; say in a sender's words when it is too large."""
     try:
         return await hub.send(request)

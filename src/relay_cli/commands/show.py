@@ -13,7 +13,7 @@ from relay_cli.patience import finish
 from relay_cli.view import NOTHING, ago, words
 from relay_core.host_api import DecisionList, DecisionsRequest, HostStatus
 from relay_core.hub_api import MessageView
-from relay_core.messages import AgentId, Delivery, DeliveryState, MessageId, Struct
+from relay_core.messages import REQUEST, AgentId, Delivery, DeliveryState, MessageId, Struct
 from relay_core.plans import Decision
 
 
@@ -90,11 +90,27 @@ def _print_message(view: MessageView, output: Output) -> None:
     output.line()
     output.block("\n".join(f"  {line}" for line in view.body.split("\n")))
     output.line()
+    asked = view.type == REQUEST
+    columns = ("DELIVERY", "AGENT", "STATE", "REASON", "RETRIES", "TOOK", "TURN", "TURN ENDED")
     output.table(
-        ("DELIVERY", "AGENT", "STATE", "REASON", "RETRIES", "TOOK", "TURN", "TURN ENDED"),
-        [_delivery_cells(delivery) for delivery in view.deliveries],
+        (*columns, "ANSWER") if asked else columns,
+        [
+            (*_delivery_cells(delivery), _answer_cell(delivery))
+            if asked
+            else _delivery_cells(delivery)
+            for delivery in view.deliveries
+        ],
         empty="no recipient",
     )
+
+
+def _answer_cell(delivery: Delivery) -> str:
+    answer = delivery.answer
+    if answer is None:
+        return NOTHING
+    if answer.reply_id is not None:
+        return f"message {answer.reply_id}"
+    return f"{answer.state} ({answer.reason})" if answer.reason else str(answer.state)
 
 
 def _delivery_cells(delivery: Delivery) -> tuple[str, ...]:

@@ -19,6 +19,10 @@ async def outcome(call: Call) -> Answer:
     return Answer(body={})
 
 
+async def awaited(call: Call) -> Answer:
+    return Answer(body=await call.service.deliveries.awaited(_attempt(call), call.caller))
+
+
 async def turn(call: Call) -> Answer:
     report = call.read(TurnReport)
     await call.service.deliveries.report_turn(_attempt(call), report, call.caller)
@@ -48,6 +52,7 @@ def _delivery(call: Call) -> DeliveryId:
 ROUTES = (
     Route(method="POST", path="/api/attempts", handler=record),
     Route(method="POST", path="/api/attempts/{attempt_id}/outcome", handler=outcome),
+    Route(method="GET", path="/api/attempts/{attempt_id}/awaited", handler=awaited),
     Route(method="POST", path="/api/attempts/{attempt_id}/turn", handler=turn),
     Route(method="POST", path="/api/deliveries/{delivery_id}/verdict", handler=verdict),
     Route(method="POST", path="/api/deliveries/{delivery_id}/annotations", handler=annotate),

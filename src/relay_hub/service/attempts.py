@@ -37,10 +37,11 @@ from relay_core.messages import (
     Delivery,
     DeliveryId,
     DeliveryState,
+    MessageId,
 )
 from relay_hub.callers import Caller
 from relay_hub.limits import Limits
-from relay_hub.service import checks, claims
+from relay_hub.service import checks, claims, requests
 from relay_hub.service.changes import Changes, apply, tell_sender
 from relay_hub.store import Reads, Transaction
 from relay_hub.store.rows import AttemptRow
@@ -162,12 +163,22 @@ async def end_turn(
     attempt = await _attempt(tx, attempt_id, caller, report)
     if attempt.turn_status is report.status and attempt.turn_id == report.turn_id:
         return attempt
-    await tx.end_turn(attempt_id, report.turn_id, report.status, report.final_text)
-    for delivery_id in attempt.delivery_ids:
-        delivery = await tx.delivery(delivery_id)
-        if delivery is not None and delivery.attempt_id == attempt_id:
-            await tell_sender(tx, delivery, changes)
+    carried = [await tx.delivery(each) for each in attempt.delivery_ids]
+    own = [each for each in carried if each is not None and each.attempt_id == attempt_id]
+    no_reply = await requests.end_turn(tx, attempt, report, own, changes)
+    await tx.end_turn(attempt_id, report.turn_id, report.status, no_reply)
+    for delivery in own:
+        await tell_sender(tx, delivery, changes)
     return attempt
+
+
+async def awaited(reads: Reads, attempt_id: AttemptId, caller: Caller) -> MessageId | None:
+    """The request that waits for the last words of an attempt's turn."""
+    attempt = await reads.attempt(attempt_id)
+    if attempt is None or not caller.may_act_as(attempt.agent_id):
+        raise _unknown(attempt_id)
+    request = await requests.carried(reads, attempt)
+    return None if request is None else request.id
 
 
 async def _attempt(
@@ -178,7 +189,7 @@ async def _attempt(
 ) -> AttemptRow:
     attempt = await tx.attempt(attempt_id)
     if attempt is None or not caller.may_act_as(attempt.agent_id):
-        raise checks.refuse("unknown_attempt", f"there is no attempt {attempt_id}", status=404)
+        raise _unknown(attempt_id)
     if actor.agent_id not in (None, attempt.agent_id):
         raise checks.refuse(
             "foreign_agent", f"attempt {attempt_id} is not {actor.agent_id}'s", status=403
@@ -186,6 +197,10 @@ async def _attempt(
     agent = await tx.agent(attempt.agent_id)
     checks.fence(agent, attempt.agent_id, actor.instance_id, actor.epoch, required=True)
     return attempt
+
+
+def _unknown(attempt_id: AttemptId) -> HubRefused:
+    return checks.refuse("unknown_attempt", f"there is no attempt {attempt_id}", status=404)
 
 
 async def give_verdict(

@@ -126,6 +126,14 @@ async def end(
     return ended
 
 
+async def end_answered(tx: Transaction, message_id: MessageId, agent_id: AgentId) -> None:
+    """End the work of a request as done: its holder has answered it."""
+    claim = await tx.claim(message_id)
+    if claim is not None and claim.state is ClaimState.HELD and claim.agent_id == agent_id:
+        done = replace(claim, state=ClaimState.DONE, token=claim.token + 1, until_ms=None)
+        await tx.put_claim(done)
+
+
 async def release(
     tx: Transaction, message_id: MessageId, request: ClaimRequest, changes: Changes
 ) -> ClaimRow:

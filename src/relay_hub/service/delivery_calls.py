@@ -8,6 +8,7 @@ from types import NoneType
 from relay_core.hub_api import (
     AnnotateRequest,
     AttemptRequest,
+    AwaitedAnswer,
     OfferList,
     Outcome,
     TurnReport,
@@ -90,6 +91,11 @@ class DeliveryCalls:
             AttemptRow,
             caller,
         )
+
+    async def awaited(self, attempt_id: AttemptId, caller: Caller) -> AwaitedAnswer:
+        """Tell which request waits for the last words of an attempt's turn."""
+        found = await self._look(lambda reads: attempts.awaited(reads, attempt_id, caller))
+        return AwaitedAnswer(message_id=found)
 
     async def report_turn(self, attempt_id: AttemptId, report: TurnReport, caller: Caller) -> None:
         """Store how a turn ended."""

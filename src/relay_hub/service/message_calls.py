@@ -8,7 +8,7 @@ from relay_core.hub_api import Cancellation, MessageView, SendRequest, SendRespo
 from relay_core.messages import AgentId, Delivery, DeliveryState, Message, MessageId
 from relay_hub.callers import Caller
 from relay_hub.limits import Limits
-from relay_hub.service import cancelling, checks, sending
+from relay_hub.service import cancelling, checks, requests, sending
 from relay_hub.service.changes import Changes, apply
 from relay_hub.service.committer import Committer
 from relay_hub.service.presence import Presence
@@ -42,7 +42,7 @@ class MessageCalls:
         """Show a message and where its deliveries stand; to a recipient, its own."""
 
         async def work(reads: Reads) -> tuple[Message | None, tuple[Delivery, ...]]:
-            return await reads.message(message_id), await reads.deliveries_of(message_id)
+            return await _read(reads, message_id)
 
         message, deliveries = await self._look(work)
         view = None if message is None else view_for(message, deliveries, caller)
@@ -59,13 +59,12 @@ class MessageCalls:
         """
 
         async def work(reads: Reads) -> tuple[MessageView, ...]:
-            message = await reads.message(message_id)
-            deliveries = await reads.deliveries_of(message_id)
+            message, deliveries = await _read(reads, message_id)
             if message is None or view_for(message, deliveries, caller) is None:
                 raise _unknown(message_id)
             root = message.conversation_id or message.id
             views = [
-                view_for(each, await reads.deliveries_of(each.id), caller)
+                view_for(each, await requests.answered(reads, each), caller)
                 for each in await reads.conversation(root, since, most)
             ]
             return tuple(view for view in views if view is not None)
@@ -118,10 +117,15 @@ class MessageCalls:
             waiting = {DeliveryState.QUEUED, DeliveryState.LEASED, DeliveryState.HELD}
             if delivery.state in waiting:
                 await apply(tx, delivery, MarkedRead(), changes)
-            return joined(message, await tx.deliveries_of(message_id))
+            return joined(message, await requests.answered(tx, message))
 
         view = await self._change(work, MessageView, caller)
         return view_for(view, view.deliveries, caller) or view
+
+
+async def _read(reads: Reads, message_id: MessageId) -> tuple[Message | None, tuple[Delivery, ...]]:
+    message = await reads.message(message_id)
+    return message, () if message is None else await requests.answered(reads, message)
 
 
 def _unknown(message_id: MessageId) -> HubRefused:

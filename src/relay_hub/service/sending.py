@@ -17,7 +17,7 @@ from relay_core.messages import (
 from relay_core.sessions import Agent
 from relay_hub.callers import Caller
 from relay_hub.limits import MINUTE, Limits
-from relay_hub.service import checks, posting, targets
+from relay_hub.service import answering, checks, posting, targets
 from relay_hub.service.changes import Changes
 from relay_hub.store import Transaction
 from relay_hub.store.rows import ClaimRow
@@ -93,6 +93,8 @@ async def send(
     for agent, fits in zip(recipients, room, strict=True):
         delivery = await posting.add(tx, message_id, agent, message, changes, fits=fits)
         sent.append(posting.sent(delivery, away=not reachable(agent)))
+    if parent is not None and any(agent.id == parent.from_ for agent in recipients):
+        await answering.note_reply(tx, parent, sender_id, message_id, changes)
     return SendResponse(id=message_id, deliveries=tuple(sent))
 
 

@@ -135,6 +135,10 @@ class Reads(Protocol):
         """One attempt with the deliveries that it carries."""
         ...
 
+    async def replies_to(self, request: MessageId) -> Mapping[AgentId, MessageId]:
+        """The first reply of each recipient that has answered a request."""
+        ...
+
     async def claim(self, message_id: MessageId) -> ClaimRow | None:
         """The claim on a claimable message."""
         ...
@@ -266,9 +270,16 @@ class Transaction(Reads, Protocol):
         ...
 
     async def end_turn(
-        self, attempt_id: AttemptId, turn_id: str, status: TurnStatus, final_text: str | None
+        self, attempt_id: AttemptId, turn_id: str, status: TurnStatus, no_reply: str | None = None
     ) -> None:
         """Store how the turn that carried an attempt ended, with the attempt and its deliveries."""
+        ...
+
+    async def add_reply(self, request: MessageId, agent_id: AgentId, reply: MessageId) -> bool:
+        """Store a recipient's answer to a request; False when it has given one before.
+
+        A constraint of the store: of two that come at the same time, one is the first.
+        """
         ...
 
     async def add_attempt(self, attempt: AttemptRow) -> None:

@@ -16,14 +16,17 @@ class ClaimRow(Claim):
 
 
 class AttemptRow(Attempt):
-    """An attempt with what became of it; `outcome` is None while it is in doubt."""
+    """An attempt with what became of it; `outcome` is None while it is in doubt.
+
+    `no_reply` says why its turn was no answer to a request that it carried.
+    """
 
     instance_id: str | None = None
     outcome: str | None = None
     resolved_ms: int | None = None
     turn_id: str | None = None
     turn_status: TurnStatus | None = None
-    final_text: str | None = None
+    no_reply: str | None = None
 
 
 class UserSet(Struct):

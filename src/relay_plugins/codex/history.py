@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+
+import msgspec
 
 from relay_core import AttemptId, Struct, WireError
 from relay_plugins.codex.client import CallRefused, Connection
@@ -100,17 +102,25 @@ async def recent_turns(connection: Connection, thread_id: str) -> tuple[Turn, ..
 
 
 async def read_whole_turn(connection: Connection, thread: Thread, turn: Turn) -> TurnReading:
-    """Read all items of one turn; what its summary tells where they cannot be read."""
+    """Read all items of one turn; what its summary tells where they cannot be read.
+
+    Such a turn may hold more than was seen, so it has no last words: they could be anybody's.
+    """
     try:
         if thread.history_mode == LEGACY:
             params = TurnsListParams(thread_id=thread.id, items_view="full", limit=1)
             async for each in _turn_pages(connection, params):
                 if each.id == turn.id:
                     return read_turn(each.items)
-            return read_turn(turn.items)
-        return read_turn(await items_of(connection, thread.id, turn.id, most=MOST_ITEMS))
+            return _in_part(turn.items)
+        items = await items_of(connection, thread.id, turn.id, most=MOST_ITEMS)
+        return read_turn(items) if len(items) < MOST_ITEMS else _in_part(items)
     except NoHistoryYet:
-        return read_turn(turn.items)
+        return _in_part(turn.items)
+
+
+def _in_part(items: Iterable[Item]) -> TurnReading:
+    return msgspec.structs.replace(read_turn(items), final_text=None)
 
 
 async def items_of(

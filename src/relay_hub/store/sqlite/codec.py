@@ -203,7 +203,7 @@ def to_attempt(row: Row, delivery_ids: tuple[DeliveryId, ...]) -> AttemptRow:
         resolved_ms=row[7],
         turn_id=row[8],
         turn_status=None if row[9] is None else TurnStatus(row[9]),
-        final_text=row[10],
+        no_reply=row[10],
         delivery_ids=delivery_ids,
     )
 

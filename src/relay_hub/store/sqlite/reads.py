@@ -180,6 +180,10 @@ class SqliteReads:
         carried = self._all("attempt_deliveries", row[0])
         return to_attempt(row, tuple(DeliveryId(each[0]) for each in carried))
 
+    async def replies_to(self, request: MessageId) -> Mapping[AgentId, MessageId]:
+        found = self._all("replies_to", request)
+        return {AgentId(agent_id): MessageId(reply_id) for agent_id, reply_id in found}
+
     async def claim(self, message_id: MessageId) -> ClaimRow | None:
         row = self._one("claim", message_id)
         return None if row is None else to_claim(row)

@@ -91,10 +91,14 @@ class SqliteTransaction(SqliteReads):
         )
 
     async def end_turn(
-        self, attempt_id: AttemptId, turn_id: str, status: TurnStatus, final_text: str | None
+        self, attempt_id: AttemptId, turn_id: str, status: TurnStatus, no_reply: str | None = None
     ) -> None:
-        self._do("end_turn", turn_id, status, final_text, attempt_id)
+        self._do("end_turn", turn_id, status, no_reply, attempt_id)
         self._do("end_turn_of_deliveries", turn_id, status, attempt_id, attempt_id)
+
+    async def add_reply(self, request: MessageId, agent_id: AgentId, reply: MessageId) -> bool:
+        added = self._connection.execute(self._sql["add_reply"], (request, agent_id, reply))
+        return added.rowcount == 1
 
     async def add_attempt(self, attempt: AttemptRow) -> None:
         self._do(
@@ -163,6 +167,8 @@ class SqliteTransaction(SqliteReads):
             self._do("prune_annotations", message_id)
             self._do("prune_deliveries", message_id)
             self._do("prune_claim", message_id)
+            self._do("prune_replies_to", message_id)
+            self._do("prune_reply", message_id)
             self._do("prune_message", message_id)
         return len(found)
 

@@ -7,7 +7,7 @@ INSERT INTO attempt_deliveries (attempt_id, delivery_id) VALUES (?, ?);
 
 -- name: attempt
 SELECT id, agent_id, thread_id, instance_id, epoch, started_ms, outcome, resolved_ms, turn_id,
-       turn_status, final_text
+       turn_status, no_reply
 FROM attempts WHERE id = ?;
 
 -- name: attempt_deliveries
@@ -19,8 +19,7 @@ WHERE a.attempt_id = ? ORDER BY d.seq;
 UPDATE attempts SET outcome = ?, turn_id = coalesce(?, turn_id), resolved_ms = ? WHERE id = ?;
 
 -- name: end_turn
-UPDATE attempts SET turn_id = ?, turn_status = ?, final_text = coalesce(?, final_text)
-WHERE id = ?;
+UPDATE attempts SET turn_id = ?, turn_status = ?, no_reply = ? WHERE id = ?;
 
 -- name: end_turn_of_deliveries
 UPDATE deliveries SET turn_id = ?, turn_status = ?

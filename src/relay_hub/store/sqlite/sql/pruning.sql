@@ -42,5 +42,11 @@ DELETE FROM deliveries WHERE message_id = ?;
 -- name: prune_claim
 DELETE FROM claims WHERE message_id = ?;
 
+-- name: prune_replies_to
+DELETE FROM replies WHERE request_id = ?;
+
+-- name: prune_reply
+DELETE FROM replies WHERE reply_id = ?;
+
 -- name: prune_message
 DELETE FROM messages WHERE id = ?;

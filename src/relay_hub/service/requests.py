@@ -1,0 +1,154 @@
+"""Requests: messages whose sender waits for an answer, and turns that may be one."""
+
+# Rule 1: the first message that a recipient sends back to who asked is its answer; see `answering`.
+# Rule 2: else the last words of the turn are it, but only of a turn that this request began, that
+#         held nothing else, and that completed. What else a session says may be meant for its user:
+#         it is not stored, whoever sends it here.
+# Rule 3: such an answer is the agent's own message, so the limits of agents hold for it. What they
+#         refuse is no answer; the report of the turn is taken in all the same.
+# Rule 4: that a turn was no answer is a fact to be looked up or heard of. It starts no turn.
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+from msgspec.structs import replace
+
+from relay_core.errors import HubRefused
+from relay_core.hub_api import TurnReport
+from relay_core.messages import (
+    REPLY,
+    REQUEST,
+    AnswerState,
+    Credential,
+    Delivery,
+    DeliveryState,
+    Message,
+    MessageId,
+    RequestAnswer,
+    TurnStatus,
+)
+from relay_core.sessions import Agent
+from relay_hub.callers import Caller
+from relay_hub.service import answering, posting, sending
+from relay_hub.service.changes import Changes
+from relay_hub.store import Reads, Transaction
+from relay_hub.store.rows import AttemptRow
+
+NOT_DELIVERED = frozenset(
+    {DeliveryState.SKIPPED, DeliveryState.EXPIRED, DeliveryState.CANCELLED, DeliveryState.DEAD}
+)
+ON_ITS_WAY = frozenset({DeliveryState.QUEUED, DeliveryState.LEASED, DeliveryState.HELD})
+
+BY_FINAL_MESSAGE = msgspec.Raw(b'{"by":"final_message"}')
+
+
+async def answered(reads: Reads, message: Message) -> tuple[Delivery, ...]:
+    """The deliveries of a message; those of a request say what was answered."""
+    deliveries = await reads.deliveries_of(message.id)
+    if message.type != REQUEST:
+        return deliveries
+    replies = await reads.replies_to(message.id)
+    return tuple(
+        [
+            replace(each, answer=await _answer(reads, each, replies.get(each.agent_id)))
+            for each in deliveries
+        ]
+    )
+
+
+async def _answer(reads: Reads, delivery: Delivery, reply: MessageId | None) -> RequestAnswer:
+    if reply is not None:
+        return RequestAnswer(state=AnswerState.ANSWERED, reply_id=reply)
+    if delivery.state in NOT_DELIVERED:
+        return RequestAnswer(
+            state=AnswerState.NOT_DELIVERED, reason=delivery.reason or str(delivery.state)
+        )
+    attempt = None
+    if delivery.attempt_id is not None and delivery.state not in ON_ITS_WAY:
+        attempt = await reads.attempt(delivery.attempt_id)
+    if attempt is None or attempt.turn_status is None:
+        return RequestAnswer(state=AnswerState.WAITING)
+    return RequestAnswer(state=AnswerState.ENDED_WITHOUT_REPLY, reason=attempt.no_reply)
+
+
+async def carried(reads: Reads, attempt: AttemptRow) -> Message | None:
+    """The request that an attempt carries alone and that its agent has not answered yet."""
+    if len(attempt.delivery_ids) != 1:
+        return None
+    delivery = await reads.delivery(attempt.delivery_ids[0])
+    if delivery is None or delivery.attempt_id != attempt.id:
+        return None
+    message = await reads.message(delivery.message_id)
+    if message is None or message.type != REQUEST:
+        return None
+    return None if attempt.agent_id in await reads.replies_to(message.id) else message
+
+
+def why_no_answer(attempt: AttemptRow, report: TurnReport) -> str | None:
+    """Say in one word why a turn's last words answer no request; None where they may."""
+    if report.status is not TurnStatus.COMPLETED:
+        return f"turn_{report.status}"
+    if report.started_by != attempt.id:
+        return "joined_a_turn"
+    if len(attempt.delivery_ids) != 1 or report.shared:
+        return "shared_its_turn"
+    return None if (report.final_text or "").strip() else "no_final_message"
+
+
+async def end_turn(
+    tx: Transaction,
+    attempt: AttemptRow,
+    report: TurnReport,
+    deliveries: Sequence[Delivery],
+    changes: Changes,
+) -> str | None:
+    """Make an answer of a turn's last words where they are one; say why not where they are not."""
+    if not deliveries:
+        return None
+    why = why_no_answer(attempt, report)
+    if why is not None:
+        return why
+    request = await carried(tx, attempt)
+    if request is None:
+        return None
+    try:
+        return await _send(tx, request, attempt, report.final_text or "", changes)
+    except HubRefused as refused:
+        return refused.code
+
+
+async def _send(
+    tx: Transaction, request: Message, attempt: AttemptRow, text: str, changes: Changes
+) -> str | None:
+    agent, asker = await tx.agent(attempt.agent_id), await tx.agent(request.from_)
+    if agent is None or asker is None:
+        return "sender_gone"
+    sending.check_body(text, changes.limits)
+    reply = _reply(request, agent, text, changes)
+    await sending.check_rates(tx, reply, changes.limits, changes.now_ms)
+    if not await posting.has_room(tx, asker, changes.limits):
+        return posting.RECIPIENT_FULL
+    delivery = await posting.post(tx, reply, asker, changes)
+    await answering.note_reply(tx, request, agent.id, delivery.message_id, changes)
+    return None
+
+
+def _reply(request: Message, agent: Agent, text: str, changes: Changes) -> Message:
+    # Said by the agent, whoever's token reports it: it must never pass for the user's own word.
+    as_agent = Caller(credential=Credential.AGENT, agent_id=agent.id)
+    return Message(
+        id=MessageId(0),
+        from_=agent.id,
+        to=request.from_,
+        body=text,
+        sender=posting.seen(agent.id, agent, as_agent),
+        created_at=changes.now_ms,
+        reply_to=request.id,
+        type=REPLY,
+        meta=BY_FINAL_MESSAGE,
+        conversation_id=request.conversation_id,
+        hop=request.hop + 1,
+        expires_at=changes.now_ms + changes.limits.ttl_ms,
+    )
