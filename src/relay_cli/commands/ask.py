@@ -18,7 +18,7 @@ from relay_core.asking import Answered, Asked, wait_for_answers
 from relay_core.hub_api import SendRequest
 from relay_core.messages import REQUEST, AgentId, AnswerState, MessageId
 
-WAIT_S = 300.0
+WAIT_S = "300"
 
 
 @click.command(
