@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -290,3 +291,74 @@ async def test_the_official_client_agrees_with_every_answer(desk: Desk):
         assert "not connected" in stranger
         nobody = await client.call_tool("relay_status", {})
         assert nobody.is_error
+
+
+async def test_a_question_is_answered_by_tool_or_by_the_final_message_of_its_turn(desk: Desk):
+    from relay_plugins.codex.testing import Reply, Say, ToolCall, Until
+
+    await desk.type("up", "--detach")
+    threads = {mode: await desk.session(mode) for mode in MODES}
+    agents = {mode: await desk.agent(thread) for mode, thread in threads.items()}
+    gate = threading.Event()
+
+    def tool(name: str, **arguments: object) -> ToolCall:
+        return ToolCall(name, json.dumps(arguments), NAMESPACE)
+
+    def answers(seen: Request) -> Reply | None:
+        text = seen.newest_user_text or ""
+        asked = QUESTION.search(text)
+        if asked is None:  # the user's own turn, or what follows a tool
+            return Until(gate) if "my secret" in text or number_of(seen, "ask the other") else Say()
+        number = int(asked[1])
+        if "by tool" in text:
+            return tool("relay_reply", messageId=number, body="told by tool")
+        if "ask the other" in text:
+            return tool("relay_send", target=agents["guarded"], body="and you?")
+        if "and you?" in text:
+            return tool("relay_reply", messageId=number, body="I am fine")
+        if "I am fine" in text:
+            first = number_of(seen, "ask the other")
+            return tool("relay_reply", messageId=first, body="the other one is fine")
+        return Say("my secret thought" if "joined" in text else "the last words")
+
+    def number_of(seen: Request, body: str) -> int:
+        found = [QUESTION.search(item.text) for item in seen.items if body in item.text]
+        return next((int(each[1]) for each in found if each), 0)
+
+    desk.model.script = answers
+
+    # In every mode: nothing but the final message, then the tool.
+    by_words = await desk.type("ask", "tag:codex", "how are you?", "--wait", "60")
+    assert by_words["complete"]
+    assert {each["agentId"] for each in by_words["answers"]} == set(agents.values())
+    assert {each["text"] for each in by_words["answers"]} == {"the last words"}
+    for _ in range(10):  # a session's first turns do not wait for its tools
+        by_tool = await desk.type("ask", "tag:codex", "answer by tool", "--wait", "60")
+        told = {each["text"] for each in by_tool["answers"]}
+        if told == {"told by tool"}:
+            break
+    assert told == {"told by tool"}
+
+    # Into a turn of the user's: nothing of it is given away.
+    await desk.codex.rest(threads["open"], timeout_s=60)
+    before = len(desk.model.requests())
+    await desk.codex.start_turn(threads["open"], "this is my secret question")
+    await desk.model.requests_reach(before + 1, 60)
+    ask = ("ask", agents["open"], "has it joined?", "--wait", "60", "--json")
+    joined = await asyncio.to_thread(desk.relay, *ask)
+    (left,) = joined.json["answers"]
+    assert (joined.code, left["state"]) == (5, "ended_without_reply")
+    assert left["reason"] == "joined_a_turn"
+    store = b"".join(each.read_bytes() for each in desk.relay.data.glob("hub.sqlite*"))
+    assert b"has it joined?" in store
+    assert b"my secret" not in store
+
+    # Two sessions hold a conversation that one question began.
+    talk = await desk.type("ask", agents["open"], "ask the other", "--wait", "60")
+    assert [each["text"] for each in talk["answers"]] == ["the other one is fine"]
+    gate.set()
+    said = [item.text for seen in desk.model.requests() for item in seen.items]
+    assert "my secret thought" in said, "it was said all the same"
+
+    asked = [each.method for each in desk.codex.notifications if "equest" in each.method]
+    assert asked == [], "nobody was asked for an approval"
