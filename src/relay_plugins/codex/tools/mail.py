@@ -5,8 +5,18 @@ from __future__ import annotations
 from typing import Annotated
 
 from msgspec import Meta, field
+from msgspec.structs import replace
 
-from relay_core import HUB, DeliveryState, Message, MessageId, RelayError, SendRequest, Struct
+from relay_core import (
+    HUB,
+    REQUEST,
+    DeliveryState,
+    Message,
+    MessageId,
+    RelayError,
+    SendRequest,
+    Struct,
+)
 from relay_core import SendResponse as Sent
 from relay_plugins.codex.tools.tool import Call, Given, Input
 
@@ -41,6 +51,15 @@ class SendInput(Input):
     ] = False
     urgent: Annotated[
         bool, Meta(description="True: ask to interrupt what the recipient does. Rarely right.")
+    ] = False
+
+
+class AskInput(Input):
+    target: Target
+    body: Annotated[str, Meta(min_length=1, description="The question, in full sentences.")]
+    subject: Subject = ""
+    claimable: Annotated[
+        bool, Meta(description="True: one answer is enough; the first to claim it gives it.")
     ] = False
 
 
@@ -80,6 +99,24 @@ async def send(call: Call, given: SendInput) -> Given[SentOutput]:
         once=call.once,
     )
     return sent_output(sent)
+
+
+async def ask(call: Call, given: AskInput) -> Given[SentOutput]:
+    """Send a request; its answer comes as a message."""
+    sent = await call.agent.send(
+        SendRequest(
+            to=given.target,
+            body=given.body,
+            subject=given.subject or None,
+            claimable=given.claimable,
+            type=REQUEST,
+        ),
+        once=call.once,
+    )
+    given_back = sent_output(sent)
+    later = f"The answer comes to this session by itself; relay_thread {sent.id} shows it later."
+    note = f"{given_back.text} {later}"
+    return Given(value=replace(given_back.value, note=note), text=note)
 
 
 async def reply(call: Call, given: ReplyInput) -> Given[SentOutput]:

@@ -26,6 +26,16 @@ TABLE: tuple[AnyTool, ...] = (
         do=mail.send,
     ),
     Tool(
+        name="relay_ask",
+        title="Ask a question",
+        about="Ask other agents something that wants an answer. The final message of the turn that "
+        "it becomes there is sent back where they do not reply themselves. The answer arrives here "
+        "as a message; do not wait for it in this turn.",
+        takes=mail.AskInput,
+        gives=mail.SentOutput,
+        do=mail.ask,
+    ),
+    Tool(
         name="relay_agents",
         title="List agents",
         about="List the agents that messages can be sent to: what each can do, and when it hears.",
