@@ -1,0 +1,35 @@
+"""A question to a real session outlives the processes that carry it."""
+
+import asyncio
+import threading
+from pathlib import Path
+
+from real_codex import Workplace
+from relay_core.asking import ask
+from relay_core.hub_api import SendRequest
+from relay_core.hub_client import HubClient
+from relay_plugins.codex.testing import CodexServer, StubModel, Until
+from relay_rig import PATIENCE_S, Rig
+
+
+async def test_a_question_outlives_hub_and_host(
+    short_path: Path, workplace: Workplace, codex_server: CodexServer, stub_model: StubModel
+):
+    gate = threading.Event()
+    stub_model.enqueue(Until(gate, "the answer after all"))
+    rig = Rig(short_path, workplace, codex_server, stub_model)
+    async with rig, HubClient(rig.url, rig.host.environ["AGENT_RELAY_TOKEN"]) as hub:
+        request = SendRequest(to=rig.agent, body="will you outlive this?")
+        asking = asyncio.create_task(ask(hub, request, wait_s=PATIENCE_S))
+        await stub_model.requests_reach(1)
+        await rig.becomes(1, "delivered")
+        rig.host.kill()
+        rig.hub.kill()
+        rig.hub.start()
+        rig.host.start()
+        await rig.until(rig.connected, "the host serves the session again", rig.host)
+        gate.set()
+        asked = await asking
+
+    assert asked.complete
+    assert [each.text for each in asked.answers] == ["the answer after all"]
