@@ -252,6 +252,13 @@ async def test_the_official_client_agrees_with_every_answer(desk: Desk):
         assert spoken["after"] == sent["messageId"]
         assert "yourself" in await use("relay_reply", **answer)
 
+        # A question is answered by the first reply.
+        asked = await use("relay_ask", target=other, body="why?", subject="s")
+        assert "comes to this session by itself" in asked["note"]
+        await use("relay_reply", threads[1], messageId=asked["messageId"], body="so")
+        told = (await use("relay_thread", messageId=asked["messageId"]))["messages"][-1]
+        assert (told["body"], told["replyTo"]) == ("so", asked["messageId"])
+
         # Long texts come in pieces.
         long = await use("relay_send", target="operator", body="0123456789" * 3_000)
         mail = await use("relay_thread", messageId=long["messageId"])
