@@ -1,7 +1,8 @@
 """Asking sessions a question and waiting for what they answer, told by push."""
 
 # Rule 1: a frame is a hint: the hub's view of the request decides, whatever was missed.
-# Rule 2: waiting ends, the request stays: an answer that comes later is in the asker's mail.
+# Rule 2: waiting ends, the request stays: an answer that comes later is in the asker's mail. One
+#         that is handed out here is read, and starts no turn of its asker's if it can be helped.
 
 from __future__ import annotations
 
@@ -127,15 +128,18 @@ def _answer_of(delivery: Delivery) -> RequestAnswer:
 
 
 async def _read(hub: HubClient, view: MessageView) -> Asked:
-    answers = [await _answered(hub, each) for each in _recipients(view)]
+    answers = [await _answered(hub, view.from_, each) for each in _recipients(view)]
     there = [each.state is AnswerState.ANSWERED for each in answers]
     complete = any(there) if view.claimable else all(there)
     return Asked(id=view.id, complete=complete, answers=tuple(answers))
 
 
-async def _answered(hub: HubClient, delivery: Delivery) -> Answered:
-    answer = _answer_of(delivery)
-    text = None if answer.reply_id is None else (await hub.message(answer.reply_id)).body
+async def _answered(hub: HubClient, asker: AgentId, delivery: Delivery) -> Answered:
+    answer, text = _answer_of(delivery), None
+    if answer.reply_id is not None:
+        text = (await hub.message(answer.reply_id)).body
+        with suppress(HubRefused):  # it may be on its way into the asker's session already
+            await hub.mark_read(answer.reply_id, asker)
     return Answered(
         agent_id=delivery.agent_id,
         state=answer.state,

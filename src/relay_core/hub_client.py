@@ -37,6 +37,7 @@ from relay_core.hub_api import (
     ErrorBody,
     Fence,
     HeartbeatRequest,
+    MessagePatch,
     MessageView,
     OfferList,
     Outcome,
@@ -265,6 +266,10 @@ class HubClient:
     async def message(self, message_id: int) -> MessageView:
         """Show a message and where its deliveries stand."""
         return await self._ask("GET", f"/api/messages/{message_id}", None, MessageView)
+
+    async def mark_read(self, message_id: int, reader: AgentId) -> None:
+        """Say that a recipient has read a message by itself; doing it twice is harmless."""
+        await self._tell("PATCH", f"/api/messages/{message_id}", MessagePatch(read_by=reader))
 
     async def inbox(self, agent_id: str, *, since: int = 0) -> tuple[Message, ...]:
         """List the first messages for an agent after a message id; at most `INBOX_PAGE`."""

@@ -76,7 +76,13 @@ class TurnReports:
         if text is None:
             return None
         seat = self._seat
-        request = await seat.persist(lambda: seat.hub.awaited(attempt_id))
+        try:
+            request = await seat.persist(lambda: seat.hub.awaited(attempt_id))
+        except StaleEpoch:
+            raise
+        except HubRefused as error:  # the end of the turn is to be told all the same
+            log.info("%s: nobody to tell the last words to: %s", seat.agent_id, error)
+            return None
         return None if request is None else text
 
 

@@ -22,7 +22,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
     user = Relay(tmp_path_factory.mktemp("asked") / "home", in_process=True)
     user.write_config(ECHO)
     report = user.up()
-    user.register("absent", report["url"])
+    user.register("absent", report["url"], status="offline")
     until("both echo agents", lambda: {"ada", "bob"} <= {each["label"] for each in agents(user)})
     yield user
     user.end()
@@ -87,6 +87,7 @@ def test_no_answer_in_time_ends_with_5_and_says_what_to_do(served: Relay):
     typed = served("ask", "absent", "are you there?", "--wait", "0.1", "--json")
 
     assert (done.code, done.out) == (5, "")
+    assert "away, so the question waits for them: absent" in done.err
     assert "absent has not answered within 0.1 s" in done.err
     assert "agent-relay show" in done.err
     assert typed.code == 5

@@ -111,6 +111,8 @@ async def test_an_answer_that_came_before_the_waiting_is_there_at_once(client: H
 
     asked = await wait_for_answers(client, sent.id, wait_s=BOUND_S)
     assert [each.text for each in asked.answers] == ["yes"]
+    answer = await client.message(asked.answers[0].reply_id or 0)
+    assert (answer.deliveries[0].state, answer.deliveries[0].reason) == ("delivered", "read")
 
 
 async def test_when_the_time_is_over_it_says_who_is_still_waited_for(client: HubClient):

@@ -90,7 +90,7 @@ def command(
         urgent=urgent,
         type=REQUEST,
     )
-    asking = _Asking(request, wait, url)
+    asking = _Asking(request, wait, output, url)
     try:
         asked = finish(asking.answers(), output, "waiting for the answer")
     except KeyboardInterrupt:
@@ -109,8 +109,11 @@ def command(
 class _Asking:
     """One question; `sent` is its number once the hub has it."""
 
-    def __init__(self, request: SendRequest, wait_s: float, url: str | None) -> None:
+    def __init__(
+        self, request: SendRequest, wait_s: float, output: Output, url: str | None
+    ) -> None:
         self._request = request
+        self._output = output
         self._wait_s = wait_s
         self._url = url
         self.sent: MessageId | None = None
@@ -120,6 +123,8 @@ class _Asking:
             sender = await sending_agent(hub, self._request.from_)
             sent = await stored(hub, msgspec.structs.replace(self._request, from_=sender))
             self.sent = sent.id
+            if away := [each.agent_id for each in sent.deliveries if each.away]:
+                self._output.remark(f"away, so the question waits for them: {', '.join(away)}")
             return await wait_for_answers(hub, sent.id, wait_s=self._wait_s)
 
 
