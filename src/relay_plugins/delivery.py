@@ -5,8 +5,8 @@
 #         steered, `patient` waits for its end.
 # Rule 3: a turn is interrupted for an urgent message from a sender whom the recipient's policy
 #         allows, and for nothing else. From others urgent changes nothing, and the plan says so.
-# Rule 4: a request gets a turn of its own where it can: it joins no turn that the relay began, and
-#         no digest. Into a turn of the user's it goes as any other message does.
+# Rule 4: a request gets a turn of its own where it can: it joins no digest, and no turn but one that
+#         is known to be the user's, where it goes as any other message does.
 # Rule 5: nothing joins a turn that waits for the user: it would be lost when the user cancels.
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ def _during_a_turn(messages: Sequence[Message], session: Session) -> DeliveryPla
     if allowed and can:
         return DeliveryPlan.interrupt(reason=f"urgent from {allowed[0].from_}")
     refusal = _refusal(messages, allowed)
-    ours = session.turn is not None and session.turn.provenance is Provenance.OURS
-    if ours and _is_request(messages[0]):
+    users = session.turn is not None and session.turn.provenance is Provenance.USERS
+    if _is_request(messages[0]) and not users:
         return DeliveryPlan.wait(_because(refusal, "a request waits for a turn of its own"))
     strategy = strategy_for(messages[0], session.policy)
     if strategy == ADAPTIVE:

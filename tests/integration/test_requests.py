@@ -8,7 +8,7 @@ from real_codex import Workplace
 from relay_core.asking import ask
 from relay_core.hub_api import SendRequest
 from relay_core.hub_client import HubClient
-from relay_plugins.codex.testing import CodexServer, StubModel, Until
+from relay_plugins.codex.testing import CodexServer, Say, StubModel, Until
 from relay_rig import PATIENCE_S, Rig
 
 
@@ -31,5 +31,19 @@ async def test_a_question_outlives_hub_and_host(
         gate.set()
         asked = await asking
 
+        # Several at once: each gets a turn of its own, and its own answer.
+        stub_model.enqueue(*(Say(f"answer {number}") for number in range(3)))
+        several = [
+            ask(hub, SendRequest(to=rig.agent, body=f"question {number}"), wait_s=PATIENCE_S)
+            for number in range(3)
+        ]
+        told = await asyncio.gather(*several)
+
+    assert all(each.complete for each in told), told
+    assert sorted(each.answers[0].text or "" for each in told) == [
+        "answer 0",
+        "answer 1",
+        "answer 2",
+    ]
     assert asked.complete
     assert [each.text for each in asked.answers] == ["the answer after all"]

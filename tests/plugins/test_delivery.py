@@ -208,8 +208,9 @@ def test_into_a_running_turn_goes_no_digest():
 REQUEST = message(1, "lead", type="request")
 
 
-def test_a_request_does_not_join_a_turn_that_the_relay_began():
-    ours = in_turn(turn=Turn(id="turn-1", provenance=Provenance.OURS))
+@pytest.mark.parametrize("provenance", [Provenance.OURS, Provenance.UNKNOWN])
+def test_a_request_joins_no_turn_but_one_of_the_users(provenance: Provenance):
+    ours = in_turn(turn=Turn(id="turn-1", provenance=provenance))
     users = in_turn(turn=Turn(id="turn-1", provenance=Provenance.USERS))
 
     assert choose_delivery([REQUEST], ours).mode is Mode.WAIT
