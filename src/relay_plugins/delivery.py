@@ -5,8 +5,8 @@
 #         steered, `patient` waits for its end.
 # Rule 3: a turn is interrupted for an urgent message from a sender whom the recipient's policy
 #         allows, and for nothing else. From others urgent changes nothing, and the plan says so.
-# Rule 4: a request gets a turn of its own where it can: it joins no digest, and no turn but one that
-#         is known to be the user's, where it goes as any other message does.
+# Rule 4: a request gets a turn of its own where it can: it joins no digest, and no turn but one
+#         that is known to be the user's, where it goes as any other message does.
 # Rule 5: nothing joins a turn that waits for the user: it would be lost when the user cancels.
 
 from __future__ import annotations
