@@ -29,7 +29,8 @@ VERSIONS = ("2025-06-18", "2025-11-25", "2025-03-26", "2024-11-05")
 INSTRUCTIONS = (
     "Messages between this session and other coding agents. Use these tools first: they work in "
     "every approval mode and sandbox; the `agent-relay` commands need an open shell. "
-    "relay_reply answers a message, relay_send writes to an agent, relay_agents lists them."
+    "relay_reply answers a message, relay_send writes to an agent, relay_ask puts a question that "
+    "wants an answer, relay_agents lists them."
 )
 NOT_JSON, NOT_A_REQUEST, NO_METHOD, BAD_PARAMS = -32700, -32600, -32601, -32602
 
