@@ -221,16 +221,6 @@ class Attempt(Struct):
     epoch: int = 0
 
 
-class Receipt(Struct):
-    """What a sender is told when a delivery of its message changes."""
-
-    message_id: MessageId
-    delivery_id: DeliveryId
-    agent_id: AgentId
-    state: DeliveryState
-    reason: str | None = None
-
-
 class Part(Struct):
     """One message as a prompt shows it.
 
