@@ -1,6 +1,7 @@
 """What every ring of the tests shares; the parts are in ``tests/fixtures``."""
 
 import os
+import signal
 
 import pytest
 
@@ -13,6 +14,11 @@ pytest_plugins = [
     "plain_codex",
     "hypothesis_profile",
 ]
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts what runs in its background so, and it is inherited: nothing that the tests
+    # start could be interrupted.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 MORE_WORKERS = 2
 """How many more workers `-n auto` starts than there are processors: tests wait for half of their
