@@ -118,7 +118,11 @@ def _fence(served: Served) -> Fence:
 @asynccontextmanager
 async def _fetching(client: HubClient, url: str, token: str, how: str) -> AsyncGenerator[Fetch]:
     if how == "client":
-        yield client.offers
+
+        async def ask(fence: Fence) -> tuple[Offer, ...]:
+            return (await client.offers(fence)).offers
+
+        yield ask
         return
     raw = Client(url, token)
     await raw.open()

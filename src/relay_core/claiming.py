@@ -64,8 +64,13 @@ class ClaimBook:
         self._held.pop(message_id, None)
 
     def adopt(self, claims: Iterable[Claim]) -> None:
-        """Take up what the hub says this agent holds: a host before this one took it."""
-        self._held |= {claim.message_id: claim for claim in claims}
+        """Take up what the hub says this agent holds: a host before this one, or a person, took it.
+
+        What is known here stays: the hub may have said it before the last renewal.
+        """
+        for claim in claims:
+            if claim.message_id not in self._held:
+                self.keep(claim)
 
     def next_renewal_ms(self, now_ms: int, most_ms: int) -> int:
         """How long until a third of the shortest lease is over; at most `most_ms`."""

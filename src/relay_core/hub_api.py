@@ -140,9 +140,13 @@ class MessageView(Message):
 
 
 class OfferList(Struct):
-    """GET /api/agents/{id}/deliveries: what is open for one agent, oldest first."""
+    """GET /api/agents/{id}/deliveries: what is open for one agent, oldest first.
+
+    `claims` are those that the agent holds, whoever took them for it; without `?state=`.
+    """
 
     offers: tuple[Offer, ...]
+    claims: tuple[Claim, ...] = ()
 
 
 class AttemptRequest(Struct):

@@ -63,7 +63,6 @@ from relay_core.messages import (
     DeliveryId,
     Message,
     MessageId,
-    Offer,
     PairId,
     PairState,
     Struct,
@@ -164,9 +163,9 @@ class HubClient:
         body = StatusRequest(status=status, instance_id=fence.instance_id, epoch=fence.epoch)
         await self._tell("PATCH", f"/api/agents/{_part(fence.agent_id)}/status", body)
 
-    async def offers(self, fence: Fence) -> tuple[Offer, ...]:
+    async def offers(self, fence: Fence) -> OfferList:
         path = f"/api/agents/{_part(fence.agent_id)}/deliveries"
-        return (await self._ask("GET", path, None, OfferList)).offers
+        return await self._ask("GET", path, None, OfferList)
 
     async def record_attempt(self, request: AttemptRequest) -> Attempt:
         return await self._ask("POST", "/api/attempts", request, Attempt)

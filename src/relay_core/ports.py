@@ -21,6 +21,7 @@ from relay_core.hub_api import (
     ClaimRequest,
     Fence,
     HeartbeatRequest,
+    OfferList,
     Outcome,
     RegisterRequest,
     SendRequest,
@@ -36,7 +37,6 @@ from relay_core.messages import (
     AttemptId,
     DeliveryId,
     MessageId,
-    Offer,
     Struct,
     TurnStatus,
 )
@@ -397,8 +397,8 @@ class HubPort(Protocol):
         """Show what the session does."""
         ...
 
-    async def offers(self, fence: Fence) -> tuple[Offer, ...]:
-        """Fetch every open delivery of this agent, oldest first."""
+    async def offers(self, fence: Fence) -> OfferList:
+        """Fetch every open delivery of this agent, oldest first, and the claims that it holds."""
         ...
 
     async def record_attempt(self, request: AttemptRequest) -> Attempt:

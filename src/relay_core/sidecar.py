@@ -321,7 +321,9 @@ class Sidecar:
     async def _round(self) -> int | None:
         """Do what can be done now; answer when to look again (None: when something happens)."""
         seat = self._seat
-        self._offers = await seat.hub.offers(seat.fence())
+        found = await seat.hub.offers(seat.fence())
+        self._offers = found.offers
+        self._attempts.claims.adopt(found.claims)
         in_doubt = await self._attempts.resolve(self._offers)
         if in_doubt is None:
             return seat.clock.now_ms()
@@ -372,7 +374,8 @@ class Sidecar:
 
     async def _interrupt_for_urgent(self) -> None:
         seat = self._seat
-        offers = await self._judge.judge(await seat.hub.offers(seat.fence()))
+        found = await seat.hub.offers(seat.fence())
+        offers = await self._judge.judge(found.offers)
         urgent = tuple(
             offer
             for offer in offers

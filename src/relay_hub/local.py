@@ -16,6 +16,7 @@ from relay_core.hub_api import (
     ClaimRequest,
     Fence,
     HeartbeatRequest,
+    OfferList,
     Outcome,
     RegisterRequest,
     SendRequest,
@@ -26,7 +27,7 @@ from relay_core.hub_api import (
     TurnReport,
     VerdictRequest,
 )
-from relay_core.messages import AgentId, Attempt, AttemptId, DeliveryId, MessageId, Offer
+from relay_core.messages import AgentId, Attempt, AttemptId, DeliveryId, MessageId
 from relay_core.sessions import Agent
 from relay_hub.callers import USER, Caller
 from relay_hub.local_agent import LocalAgentHub
@@ -52,11 +53,10 @@ class LocalHub:
         request = StatusRequest(status=status, instance_id=fence.instance_id, epoch=fence.epoch)
         await self._service.agents.set_status(fence.agent_id, request, self._caller)
 
-    async def offers(self, fence: Fence) -> tuple[Offer, ...]:
-        found = await self._service.deliveries.offers(
+    async def offers(self, fence: Fence) -> OfferList:
+        return await self._service.deliveries.offers(
             fence.agent_id, self._caller, instance_id=fence.instance_id, epoch=fence.epoch
         )
-        return found.offers
 
     async def record_attempt(self, request: AttemptRequest) -> Attempt:
         return await self._service.deliveries.record_attempt(request, self._caller)

@@ -186,7 +186,7 @@ def test_what_was_skipped_for_its_channel_never_comes_back():
         step(skipped, ClaimReopened(), now_ms=LATER)
 
 
-@pytest.mark.parametrize("state", IN_DOUBT)
+@pytest.mark.parametrize("state", sorted(IN_DOUBT))
 @pytest.mark.parametrize(
     "event", [Held(reason="x"), Skipped(reason="x"), TimeRanOut(), CancelRequested(), MarkedRead()]
 )

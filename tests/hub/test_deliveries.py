@@ -312,7 +312,7 @@ async def test_a_host_annotates_with_its_fence_with_and_without_a_wire(hub: Hub,
             await asked.annotate(delivery_id, fence, {"k": msgspec.Raw(b"[1]")})
             with pytest.raises(StaleEpoch):
                 await asked.annotate(delivery_id, Fence(agent_id=A, epoch=9), {})
-            assert bytes((await asked.offers(fence))[0].annotations["k"]) == b"[1]"
+            assert bytes((await asked.offers(fence)).offers[0].annotations["k"]) == b"[1]"
 
 
 async def test_hosts_are_told_when_there_is_something_to_fetch(hub: Hub):

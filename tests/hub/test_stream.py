@@ -152,9 +152,9 @@ async def test_our_own_client_hears_what_the_hub_pushes(hub, client):
             assert each.agent_id == "own"
             break
     await pushed.close()
-    offers = await client.offers(Fence(agent_id=AgentId("own")))
+    found = await client.offers(Fence(agent_id=AgentId("own")))
 
-    assert [offer.message.body for offer in offers] == ["hello"]
+    assert [offer.message.body for offer in found.offers] == ["hello"]
 
 
 @pytest.mark.parametrize(

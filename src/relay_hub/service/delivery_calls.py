@@ -53,7 +53,10 @@ class DeliveryCalls:
 
         async def work(reads: Reads) -> OfferList:
             checks.fence(await reads.agent(agent_id), agent_id, instance_id, epoch, required=False)
-            return OfferList(offers=await reads.offers(agent_id, self._limits.offer_bytes))
+            return OfferList(
+                offers=await reads.offers(agent_id, self._limits.offer_bytes),
+                claims=await reads.claims_of(agent_id),
+            )
 
         return await self._look(work)
 

@@ -246,7 +246,7 @@ def test_a_search_ends_at_what_is_older_and_at_nothing_whose_age_is_not_known():
 @pytest.mark.parametrize(
     ("status", "rest"),
     [
-        *((each, Rest.AT_REST) for each in AT_REST),
+        *((each, Rest.AT_REST) for each in sorted(AT_REST)),
         ("active", Rest.IN_TURN),
         ("notLoaded", Rest.NOT_LOADED),
         ("new", Rest.IN_TURN),
