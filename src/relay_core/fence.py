@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 import msgspec
 
@@ -25,6 +26,7 @@ _BARE_BAR = BAR.rstrip()
 _ENCODER = msgspec.json.Encoder()
 _NAME = re.compile(r"[A-Za-z][A-Za-z -]{0,39}")
 _VISIBLE = re.compile(r"⟦U\+([0-9A-F]{4,6})⟧")
+_PLAIN = b"\n\t" + bytes(range(0x20, 0x7F))
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
@@ -60,12 +62,13 @@ def parse(text: str, fence_id: str) -> tuple[Part, ...]:
 
 def visible(text: str) -> str:
     """Replace every control, format and private character but newline and tab by its name."""
-    # What is printable holds no such character; else each different one is looked up once.
-    if "⟦" not in text:
-        if text.isprintable():
+    # Most text is plain ASCII, which is looked through fastest as bytes; what is printable holds no
+    # such character either; else each different one is looked up once.
+    if text.isascii():
+        if not text.encode().translate(None, _PLAIN):
             return text
-        if text.replace("\n", "").replace("\t", "").isprintable():
-            return text
+    elif "⟦" not in text and text.replace("\n", "").replace("\t", "").isprintable():
+        return text
     return text.translate({ord(char): _name(char) for char in set(text) if _is_hidden(char)})
 
 
@@ -86,7 +89,7 @@ def _hidden(text: str) -> str:
 def _fenced(part: Part, fence_id: str) -> str:
     fields: list[str] = []
     for name, value in part.header:
-        if not _NAME.fullmatch(name):
+        if not _is_name(name):
             raise WireError(f"{name!r} is no header name")
         # JSON keeps a value on its line: an escaped newline stays one.
         fields.append(f"{BAR}{name}: {_ENCODER.encode(value).decode()}\n")
@@ -95,6 +98,11 @@ def _fenced(part: Part, fence_id: str) -> str:
         f"{OPEN} {fence_id} {part.message_id}\n{visible(''.join(fields))}{_BARE_BAR}\n"
         f"{BAR}{body}\n{CLOSE} {fence_id}"
     )
+
+
+@lru_cache(maxsize=256)  # prompts have the same few names again and again
+def _is_name(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None
 
 
 def _part(number: int, block: list[str]) -> Part:
