@@ -62,6 +62,10 @@ AGENT_RELAY = LazyGroup(
             module=f"{COMMANDS}.dead",
             summary="List what could not be delivered; try it again, or drop it.",
         ),
+        "guard": CommandPlace(
+            module=f"{COMMANDS}.guard",
+            summary="See which agents the guard against loops has stopped; let them go on.",
+        ),
         "plugins": CommandPlace(
             module=f"{COMMANDS}.plugins", summary="List the plugins and what became of them."
         ),

@@ -251,6 +251,7 @@ def hub_limits(settings: Settings) -> Limits:
         hops=chosen.hops,
         conversation_messages=chosen.conversation_messages,
         conversation_window_ms=chosen.conversation_window_ms,
+        turns_per_hour=chosen.turns_per_hour,
         ttl_ms=chosen.ttl_ms,
         ttl_most_ms=chosen.ttl_most_ms,
         claim_lease_ms=chosen.claim_lease_ms,

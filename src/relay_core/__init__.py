@@ -44,6 +44,7 @@ from relay_core.hub_api import (
     SentDelivery,
 )
 from relay_core.messages import (
+    ACK,
     HUB,
     OPERATOR,
     REPLY,
@@ -69,6 +70,7 @@ from relay_core.messages import (
     Sender,
     Struct,
     TurnStatus,
+    starts_no_turn,
 )
 from relay_core.places import Places, find_places
 from relay_core.plans import Decision, DeliveryPlan, Mode, Ruling, Verdict
@@ -112,6 +114,7 @@ from relay_core.user_files import make_private_folder, read_user_file, replace_u
 from relay_core.variables import Reach, Variable, absolute_path, chosen_from
 
 __all__ = [
+    "ACK",
     "HUB",
     "OPERATOR",
     "REPLY",
@@ -218,4 +221,5 @@ __all__ = [
     "parse_fence",
     "read_user_file",
     "replace_user_file",
+    "starts_no_turn",
 ]

@@ -71,7 +71,7 @@ class Attempts:
         if plan.mode is Mode.INTERRUPT and turn is not None:
             await seat.adapter.interrupt(seat.key, turn.id)
         await seat.failpoint(Failpoint.BEFORE_ATTEMPT)
-        attempt = await self._record(attempt_id, carried)
+        attempt = await self._record(attempt_id, carried, plan)
         if attempt is None:
             return False
         await seat.failpoint(Failpoint.ATTEMPT_RECORDED)
@@ -117,7 +117,9 @@ class Attempts:
                 return text, carried
             carried = carried[: len(carried) // 2]
 
-    async def _record(self, attempt_id: AttemptId, offers: Sequence[Offer]) -> Attempt | None:
+    async def _record(
+        self, attempt_id: AttemptId, offers: Sequence[Offer], plan: DeliveryPlan
+    ) -> Attempt | None:
         """Store the attempt; None when a delivery is no longer ours to make: look again."""
         seat = self._seat
         request = AttemptRequest(
@@ -125,6 +127,7 @@ class Attempts:
             agent_id=seat.agent_id,
             thread_id=seat.seen.thread_id,
             delivery_ids=tuple(offer.delivery.id for offer in offers),
+            starts_turn=plan.mode is not Mode.STEER,
             instance_id=seat.instance_id,
             epoch=seat.epoch,
         )

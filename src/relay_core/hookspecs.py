@@ -96,7 +96,8 @@ def choose_delivery(messages: Sequence[Message], session: Session) -> DeliveryPl
     is not None.
 
     Args:
-        messages: all that may go now, oldest first; never empty.
+        messages: all that may go now, oldest first; those that start no turn come last, after at
+            least one that does.
         session: as its adapter last saw it. It may have moved since; then you are asked again.
 
     Default: `relay.delivery`. Since: 0.1.

@@ -142,11 +142,13 @@ class MessageView(Message):
 class OfferList(Struct):
     """GET /api/agents/{id}/deliveries: what is open for one agent, oldest first.
 
-    `claims` are those that the agent holds, whoever took them for it; without `?state=`.
+    Without `?state=` also: `claims` are those that the agent holds, whoever took them for it;
+    `turns_from_ms` is when what agents sent may start turns again, None where it may.
     """
 
     offers: tuple[Offer, ...]
     claims: tuple[Claim, ...] = ()
+    turns_from_ms: int | None = None
 
 
 class AttemptRequest(Struct):
@@ -154,13 +156,16 @@ class AttemptRequest(Struct):
 
     409 `attempt_open` when a delivery has an unresolved attempt, 409 `not_waiting` when one is no
     longer waiting, 409 `stale_claim` when a claim was lost; `deliveryIds` in the error names them,
-    and nothing was recorded.
+    and nothing was recorded. 409 `starts_no_turn` when all that it carries only goes along with
+    others, 429 `turns_spent` when the agent has had its turns for others; `startsTurn` is false for
+    what joins a running one.
     """
 
     attempt_id: AttemptId
     agent_id: AgentId
     thread_id: str
     delivery_ids: tuple[DeliveryId, ...]
+    starts_turn: bool = True
     instance_id: str | None = None
     epoch: int | None = None
 

@@ -22,6 +22,7 @@ from relay_core.errors import (
     WireError,
     is_forbidden,
 )
+from relay_core.guards import Guard, GuardList
 from relay_core.hub_address import check_url
 from relay_core.hub_api import (
     ACTING_HEADER,
@@ -371,6 +372,16 @@ class HubClient:
     async def drop_dead(self, delivery_id: int) -> DeadLetter:
         """List it no longer; doing it twice is harmless."""
         return await self._ask("POST", f"/api/dead/{delivery_id}/drop", None, DeadLetter)
+
+    # The guard against loops ---------------------------------------------------------------------
+
+    async def guards(self) -> tuple[Guard, ...]:
+        """List what the guard has stopped, the newest first; 500 at most."""
+        return (await self._ask("GET", "/api/guards", None, GuardList)).guards
+
+    async def reset_guard(self, subject: str) -> Guard:
+        """Let a conversation, or an agent's turns for others, go on; HubRefused `not_stopped`."""
+        return await self._ask("POST", f"/api/guards/{_part(subject)}/reset", None, Guard)
 
     # The wire ------------------------------------------------------------------------------------
 

@@ -34,6 +34,9 @@ REQUEST = "request"
 REPLY = "reply"
 """The `type` of an answer that the hub made of a turn's final message."""
 
+ACK = "ack"
+"""The `type` of a bare confirmation: it answers nothing and starts no turn."""
+
 META_LIMIT_BYTES = 16 * 1024
 """The most that a message's `meta`, or one annotation, may take as JSON."""
 
@@ -153,6 +156,16 @@ class Message(Struct):
     claimed_by: AgentId | None = None
     claimed_at: int | None = None
     claim_expires_at: int | None = None
+
+
+def starts_no_turn(message: Message) -> bool:
+    """Tell whether a message only goes along with others: it never starts a turn, nor joins one.
+
+    A confirmation, and what the hub tells of where things stand; not its news of a pair, for which
+    one of the two waits.
+    """
+    news = message.sender.credential is Credential.HUB and message.pair_id is None
+    return news or message.type == ACK
 
 
 class RequestAnswer(Struct):

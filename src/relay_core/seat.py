@@ -13,7 +13,7 @@ from relay_core.errors import HubRefused, HubUnreachable, RelayError
 from relay_core.events import RelayEvent
 from relay_core.hooks import Hooks
 from relay_core.hub_api import Fence, Outcome
-from relay_core.messages import MessageId, Offer, Struct
+from relay_core.messages import MessageId, Offer, Struct, starts_no_turn
 from relay_core.plans import Decision
 from relay_core.ports import Adapter, Clock, Failpoints, HubPort, Random, SessionSeen
 from relay_core.sessions import Agent, Policy, RegistrationPatch, Session, agent_id_for
@@ -172,7 +172,11 @@ class Seat:
 
     def forget_absence(self, waiting: Sequence[Offer]) -> None:
         """Forget the absence once nothing is left that came in before its end."""
-        if not any(offer.delivery.created_ms <= self._back_at_ms for offer in waiting):
+        of_then = (
+            offer.delivery.created_ms <= self._back_at_ms and not starts_no_turn(offer.message)
+            for offer in waiting
+        )
+        if not any(of_then):
             self.away_ms = 0
 
     def remember(self, message_id: MessageId, decisions: Sequence[Decision]) -> None:

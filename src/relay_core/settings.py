@@ -71,6 +71,7 @@ class Limits(Table):
     conversation_window_ms: Milliseconds = msgspec.field(
         default=10 * MINUTE_MS, name="conversation_window"
     )
+    turns_per_hour: Count = 120
     ttl_ms: Milliseconds = msgspec.field(default=7 * DAY_MS, name="ttl")
     ttl_most_ms: Milliseconds = msgspec.field(default=30 * DAY_MS, name="ttl_most")
     claim_lease_ms: Interval = msgspec.field(default=60 * SECOND_MS, name="claim_lease")

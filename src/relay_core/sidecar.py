@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from relay_core import delivery, retry
 from relay_core import outlook as outlooks
 from relay_core.acting_session import ActingSession
+from relay_core.answers import CORE, as_json
 from relay_core.attempting import Attempts
-from relay_core.batch import next_batch
+from relay_core.batch import is_of_agents, next_batch
 from relay_core.errors import (
     AdapterError,
     HubError,
@@ -52,6 +53,15 @@ LAST_WORDS_S = 2.0
 
 MOVED_PAUSE_MS = 50
 """How long a session that moved under an attempt is given to say where to."""
+
+
+GOES_ALONG = Decision(
+    hook="choose_delivery",
+    plugin=CORE,
+    answer=as_json(DeliveryPlan.wait("it starts no turn: it goes with the next message that does")),
+    chosen=True,
+)
+"""What `show --why` says of a message that waits for others to go with."""
 
 
 class Sidecar:
@@ -330,10 +340,11 @@ class Sidecar:
         seat.last_error = None
         passing = await self._judge.judge(self._offers)
         seat.forget_absence(passing)
-        batch = next_batch(passing, seat.clock.now_ms())
+        batch = next_batch(passing, seat.clock.now_ms(), turns_from_ms=found.turns_from_ms)
         wait = self._why_wait(in_doubt=in_doubt)
-        if wait is None and not batch.offers and batch.wake_at_ms is not None:
-            wait = self._why_wait(retry_at_ms=batch.wake_at_ms)
+        if wait is None and not batch.offers:
+            wait = self._why_wait(turns_from_ms=batch.turns_from_ms, retry_at_ms=batch.wake_at_ms)
+            self._remember_company(batch.along)
         if wait is not None or not batch.offers:
             pending = any(offer.delivery.state is not DeliveryState.HELD for offer in passing)
             return self._waiting(wait if pending else None)
@@ -376,10 +387,13 @@ class Sidecar:
         seat = self._seat
         found = await seat.hub.offers(seat.fence())
         offers = await self._judge.judge(found.offers)
+        spent = found.turns_from_ms is not None and found.turns_from_ms > seat.clock.now_ms()
         urgent = tuple(
             offer
             for offer in offers
-            if offer.message.urgent and offer.delivery.state in delivery.WAITING
+            if offer.message.urgent
+            and offer.delivery.state in delivery.WAITING
+            and not (spent and is_of_agents(offer))
         )
         turn = seat.outlook.turn
         if not urgent or turn is None or self._why_wait() is not None:
@@ -396,10 +410,15 @@ class Sidecar:
             seat.remember(message.id, decisions)
         return plan
 
+    def _remember_company(self, waiting: Sequence[Offer]) -> None:
+        for offer in waiting:
+            self._seat.remember(offer.message.id, (GOES_ALONG,))
+
     def _why_wait(
         self,
         *,
         in_doubt: bool = False,
+        turns_from_ms: int | None = None,
         retry_at_ms: int | None = None,
         plan: DeliveryPlan | None = None,
     ) -> Wait | None:
@@ -414,6 +433,7 @@ class Sidecar:
                 attended=seat.seen.attended,
                 relay_turns=seat.outlook.relay_turns,
                 unattended_budget=seat.settings.unattended_budget,
+                turns_from_ms=turns_from_ms,
                 retry_at_ms=retry_at_ms,
                 plan=plan,
             )

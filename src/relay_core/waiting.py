@@ -23,6 +23,7 @@ class WaitReason(enum.StrEnum):
     IN_DOUBT = "in_doubt"
     USER_INTERRUPTED = "user_interrupted"
     UNATTENDED = "unattended"
+    TURNS_SPENT = "turns_spent"
     RETRY = "retry"
     QUIET = "quiet"
     BUSY = "busy"
@@ -41,8 +42,9 @@ class Situation(Struct):
 
     `user_interrupted_ms` is when the user last stopped a turn (None once a turn of the user's began
     since). `relay_turns` counts turns that the relay started with no sign of the user in between.
-    `retry_at_ms` is set when nothing but a retry is left to send. `plan` is what the plugins chose,
-    None before they were asked.
+    `turns_from_ms` is set when all that is left to send is from agents, and the turns for these are
+    spent until then. `retry_at_ms` is set when nothing but a retry is left to send. `plan` is what
+    the plugins chose, None before they were asked.
     """
 
     now_ms: int
@@ -53,6 +55,7 @@ class Situation(Struct):
     attended: bool = True
     relay_turns: int = 0
     unattended_budget: int = 25
+    turns_from_ms: int | None = None
     retry_at_ms: int | None = None
     plan: DeliveryPlan | None = None
 
@@ -80,6 +83,12 @@ def _unattended(s: Situation) -> Wait | None:
     return Wait(reason=WaitReason.UNATTENDED)
 
 
+def _turns_spent(s: Situation) -> Wait | None:
+    if s.turns_from_ms is None:
+        return None
+    return Wait(reason=WaitReason.TURNS_SPENT, until_ms=s.turns_from_ms)
+
+
 def _retry(s: Situation) -> Wait | None:
     if s.retry_at_ms is None:
         return None
@@ -98,6 +107,7 @@ REASONS: tuple[Callable[[Situation], Wait | None], ...] = (
     _in_doubt,
     _user_interrupted,
     _unattended,
+    _turns_spent,
     _retry,
     _chosen,
 )

@@ -8,7 +8,8 @@ KIB = 1024
 MIB = 1024 * KIB
 SECOND = 1_000
 MINUTE = 60 * SECOND
-DAY = 24 * 60 * MINUTE
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
 
 
 class Limits(Struct):
@@ -17,8 +18,8 @@ class Limits(Struct):
     Users set what they may want to in `[hub.limits]`; what guards the door and the wire stays.
 
     What is finished is forgotten `keep_ms` after the last that happened in its conversation.
-    Rates and budgets (`sends_per_minute`, `hops`, `conversation_messages`) bind agents that send
-    with a token of their own, never the user token.
+    Rates and budgets (`sends_per_minute`, `hops`, `conversation_messages`, `turns_per_hour`) bind
+    what agents send with a token of their own, never the user token.
     """
 
     request_bytes: int = 512 * KIB
@@ -30,6 +31,7 @@ class Limits(Struct):
     hops: int = 8
     conversation_messages: int = 30
     conversation_window_ms: int = 10 * MINUTE
+    turns_per_hour: int = 120
     ttl_ms: int = 7 * DAY
     ttl_least_ms: int = SECOND
     ttl_most_ms: int = 30 * DAY

@@ -27,6 +27,7 @@ from relay_core import (
     Session,
     Steering,
     hookimpl,
+    starts_no_turn,
 )
 
 ADAPTIVE = "adaptive"
@@ -79,8 +80,9 @@ def _start(messages: Sequence[Message], session: Session) -> DeliveryPlan:
 def _wants_digest(messages: Sequence[Message], session: Session) -> bool:
     if session.away_ms <= session.policy.away_after_ms or _is_request(messages[0]):
         return False
-    oldest_ms = min(message.created_at for message in messages)
-    return len(messages) >= DIGEST_FROM or session.now - oldest_ms > DIGEST_AGE_MS
+    waited = [each for each in messages if not starts_no_turn(each)]
+    oldest_ms = min(message.created_at for message in waited)
+    return len(waited) >= DIGEST_FROM or session.now - oldest_ms > DIGEST_AGE_MS
 
 
 def _during_a_turn(messages: Sequence[Message], session: Session) -> DeliveryPlan:

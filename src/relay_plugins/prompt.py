@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 
 from relay_core import (
+    ACK,
     HUB,
     OPERATOR,
     REQUEST,
@@ -129,6 +130,7 @@ def _fields(message: Message) -> tuple[tuple[str, str], ...]:
         ("From", message.from_),
         ("Label", sender.label),
         ("Subject", message.subject),
+        ("Kind", "confirmation" if message.type == ACK else None),
         ("In reply to", str(message.reply_to) if message.reply_to is not None else None),
         ("Channel", message.channel),
         ("Pair", message.pair_id),

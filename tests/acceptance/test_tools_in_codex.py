@@ -369,3 +369,55 @@ async def test_a_question_is_answered_by_tool_or_by_the_final_message_of_its_tur
 
     asked = [each.method for each in desk.codex.notifications if "equest" in each.method]
     assert asked == [], "nobody was asked for an approval"
+
+
+async def test_two_that_always_answer_each_other_are_stopped_and_a_person_is_told_once(desk: Desk):
+    from relay_plugins.codex.testing import Say, ToolCall
+
+    await desk.type("up", "--detach")
+    threads = [await desk.session("open") for _ in range(2)]
+    own, other = [await desk.agent(thread) for thread in threads]
+    for thread in threads:
+        await desk.offered(thread, "relay_status")
+
+    def answers(seen: Request) -> Say | ToolCall:
+        text = seen.newest_user_text or ""
+        asked = QUESTION.findall(text) or re.findall(r"go on from (\d+)", text)
+        if not asked:
+            return Say("done")
+        arguments = {"messageId": int(asked[-1]), "body": "and what do you say to that?"}
+        return ToolCall("relay_reply", json.dumps(arguments), NAMESPACE)
+
+    async def told() -> list[Any]:
+        return [mail for mail in await desk.ask("operator") if mail.type == "guard.stopped"]
+
+    async def are_stopped(notices: int) -> None:
+        async with asyncio.timeout(60):
+            while len(await told()) < notices:
+                await asyncio.sleep(0.1)
+        for thread in threads:
+            await desk.codex.rest(thread, timeout_s=60)
+        assert len(await told()) == notices
+
+    desk.model.script = answers
+    first = await desk.type("send", other, "what do you say?", "--from", own)
+    await are_stopped(1)
+    (guard,) = (await desk.type("guard"))["guards"]
+    assert (guard["kind"], guard["subject"], guard["reason"]) == (
+        "conversation",
+        str(first["id"]),
+        "hops",
+    )
+    spoken = (await desk.type("thread", str(first["id"])))["messages"]
+    assert len(spoken) == 9, "a message and eight answers in a row"
+    outputs = [each for seen in desk.model.requests() for each in outputs_of(seen)]
+    assert any("Stop writing here" in each for each in outputs), outputs
+
+    # A person lets them go on; they are stopped again, and told of once more.
+    await desk.type("guard", "reset", str(first["id"]))
+    last = spoken[-1]
+    whose = threads[[own, other].index(last["to"])]
+    await desk.codex.start_turn(whose, f"go on from {last['id']}")
+    await are_stopped(2)
+    spoken = (await desk.type("thread", str(first["id"])))["messages"]
+    assert len(spoken) == 17

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay_core import AttemptId, DeliveryState, Offer
+from relay_core import ACK, REQUEST, AttemptId, Credential, DeliveryState, Offer
 from relay_core.batch import next_batch
 from relay_core.delivery import IN_DOUBT, WAITING
 from values import NOW_MS, offer
@@ -116,3 +116,49 @@ def test_a_request_goes_alone_after_what_came_before_it():
     assert numbers(next_batch(offers, NOW_MS).offers) == [1]
     assert numbers(next_batch(offers[1:], NOW_MS).offers) == [2]
     assert numbers(next_batch(offers[2:], NOW_MS).offers) == [3]
+
+
+# What starts no turn -----------------------------------------------------------------------------
+
+
+def test_what_starts_no_turn_waits_for_others_and_blocks_nobody():
+    alone = next_batch([offer(1, "a", kind=ACK), offer(2, "b", kind=ACK)], NOW_MS)
+    together = next_batch([offer(1, "a", kind=ACK), offer(2, "a"), offer(3, "b")], NOW_MS)
+
+    assert (numbers(alone.offers), numbers(alone.along)) == ([], [1, 2])
+    assert numbers(together.offers) == [2, 3, 1], "last, so that no plan takes it alone"
+
+
+def test_what_starts_no_turn_goes_with_nothing_that_goes_alone():
+    request = [offer(1, "a", kind=ACK), offer(2, "b", kind=REQUEST), offer(3, "b")]
+    struck = [offer(1, "a", kind=ACK), offer(2, "b", strikes=1)]
+
+    assert numbers(next_batch(request, NOW_MS).offers) == [2]
+    assert numbers(next_batch(struck, NOW_MS).offers) == [2]
+
+
+def test_what_starts_no_turn_and_is_tried_again_later_blocks_nobody():
+    batch = next_batch([offer(1, "a", kind=ACK, not_before_ms=LATER), offer(2, "a")], NOW_MS)
+
+    assert numbers(batch.offers) == [2]
+    assert batch.wake_at_ms is None
+
+
+# Turns for others --------------------------------------------------------------------------------
+
+
+def test_while_turns_for_others_are_spent_only_the_users_mail_goes():
+    of_agents = [offer(1, "a", by=Credential.AGENT), offer(3, "hub", by=Credential.AGENT)]
+    batch = next_batch([*of_agents, offer(2, "operator")], NOW_MS, turns_from_ms=LATER)
+    later = next_batch(of_agents, LATER, turns_from_ms=LATER)
+
+    assert numbers(batch.offers) == [2]
+    assert batch.turns_from_ms == LATER
+    assert numbers(later.offers) == [1, 3]
+    assert later.turns_from_ms is None
+
+
+def test_where_nothing_waits_for_turns_nobody_is_told_of_them():
+    batch = next_batch([offer(1, "operator")], NOW_MS, turns_from_ms=LATER)
+
+    assert batch.turns_from_ms is None

@@ -15,6 +15,7 @@ SITUATIONS: dict[WaitReason, dict[str, object]] = {
     WaitReason.IN_DOUBT: {"in_doubt": True},
     WaitReason.USER_INTERRUPTED: {"user_interrupted_ms": NOW_MS - 59_999},
     WaitReason.UNATTENDED: {"attended": False, "relay_turns": 25},
+    WaitReason.TURNS_SPENT: {"turns_from_ms": NOW_MS + 7},
     WaitReason.RETRY: {"retry_at_ms": NOW_MS + 5},
     WaitReason.QUIET: {"plan": DeliveryPlan.wait("quiet", until_ms=NOW_MS + 9)},
     WaitReason.BUSY: {"plan": DeliveryPlan.wait("patient")},

@@ -1,5 +1,5 @@
 """The bench on which these tests put hosts."""
 
-from host_bench import bench, places
+from host_bench import bench, limits, places
 
-__all__ = ["bench", "places"]
+__all__ = ["bench", "limits", "places"]

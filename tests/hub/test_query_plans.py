@@ -41,3 +41,18 @@ def test_what_is_open_for_an_agent_is_found_without_walking_its_history(
 
     assert any("USING INDEX deliveries_open (agent_id=?)" in line for line in plan), plan
     assert not any(line.startswith(("SCAN d", "SCAN m")) for line in plan), plan
+
+
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [
+        ("turns_since", "attempts_for_others (agent_id=? AND started_ms>?)"),
+        ("guards", "guards_stopped"),
+    ],
+)
+def test_what_the_guard_asks_at_each_look_goes_by_an_index(
+    database: Connection, name: str, index: str
+):
+    plan = [str(step[3]) for step in explained(database, "EXPLAIN QUERY PLAN", name)]
+
+    assert any(index in line for line in plan), plan

@@ -20,7 +20,7 @@ from relay_cli.typed_text import AS_A_FILE, read_text
 from relay_core.delivery import CLAIMED_BY_OTHER
 from relay_core.errors import HubRefused, HubUnreachable
 from relay_core.hub_api import MessageView, SendRequest, SendResponse, SentDelivery
-from relay_core.messages import AgentId, Delivery, DeliveryState, MessageId
+from relay_core.messages import ACK, AgentId, Delivery, DeliveryState, MessageId
 
 if TYPE_CHECKING:
     from relay_core.hub_client import HubClient
@@ -80,6 +80,7 @@ _ENDED_OTHERWISE = frozenset(
 @click.option("--reply-to", type=message_number, metavar="ID", help="The message it answers.")
 @click.option("--claimable", is_flag=True, help="Work for one: the first recipient to claim it.")
 @click.option("--urgent", is_flag=True, help="Ask to interrupt, where the recipient allows it.")
+@click.option("--ack", is_flag=True, help="Only confirm: it starts no turn, and answers nothing.")
 @click.option("--wait", type=seconds, metavar="seconds", help="Wait until it is delivered.")
 @url_option
 @json_option
@@ -92,6 +93,7 @@ def command(
     reply_to: int | None,
     claimable: bool,
     urgent: bool,
+    ack: bool,
     wait: float | None,
     output: Output,
     url: str | None,
@@ -108,6 +110,7 @@ def command(
         reply_to=None if reply_to is None else MessageId(reply_to),
         claimable=claimable,
         urgent=urgent,
+        type=ACK if ack else None,
     )
     finish(
         _send(request, wait, output, url),

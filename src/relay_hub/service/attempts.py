@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 from msgspec.structs import replace
 
@@ -37,11 +39,12 @@ from relay_core.messages import (
     Delivery,
     DeliveryId,
     DeliveryState,
+    Message,
     MessageId,
 )
 from relay_hub.callers import Caller
 from relay_hub.limits import Limits
-from relay_hub.service import checks, claims, requests
+from relay_hub.service import checks, claims, guard, requests
 from relay_hub.service.changes import Changes, apply, tell_sender
 from relay_hub.store import Reads, Transaction
 from relay_hub.store.rows import AttemptRow
@@ -65,6 +68,10 @@ async def record(tx: Transaction, request: AttemptRequest, changes: Changes) -> 
         return former
     deliveries = [await _own(tx, each, request.agent_id) for each in request.delivery_ids]
     await _check_waiting(tx, deliveries)
+    messages = await _messages(tx, deliveries)
+    for_others = request.starts_turn and await guard.check_turn(
+        tx, request.agent_id, messages, changes
+    )
     await tx.add_attempt(
         attempt := AttemptRow(
             id=request.attempt_id,
@@ -74,11 +81,19 @@ async def record(tx: Transaction, request: AttemptRequest, changes: Changes) -> 
             started_ms=changes.now_ms,
             epoch=agent.epoch,
             instance_id=request.instance_id,
+            for_others=for_others,
         )
     )
+    if for_others:
+        await guard.note_spent(tx, request.agent_id, messages, changes)
     for delivery in deliveries:
         await apply(tx, delivery, AttemptRecorded(attempt_id=request.attempt_id), changes)
     return attempt
+
+
+async def _messages(tx: Reads, deliveries: Sequence[Delivery]) -> list[Message]:
+    found = [await tx.message(each.message_id) for each in deliveries]
+    return [each for each in found if each is not None]
 
 
 def check(request: AttemptRequest) -> None:

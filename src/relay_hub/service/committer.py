@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -11,13 +12,16 @@ from relay_core.messages import Struct
 from relay_core.ports import Clock, Random
 from relay_hub.callers import USER, Caller, Once
 from relay_hub.limits import Limits
-from relay_hub.service import claims, notices
+from relay_hub.service import claims, guard, notices
 from relay_hub.service.changes import Changes
+from relay_hub.service.guard import GuardStopped
 from relay_hub.service.once import answer_once
 from relay_hub.store import Reads, Store, StoreError, StoreFull, Transaction
 from relay_hub.streams import Streams
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 _STORAGE_RETRY_S = 30
 
@@ -75,12 +79,22 @@ class Committer:
             else:
                 with self._one_at_a_time(once):
                     result = await self._store.write(unit)
+        except GuardStopped as stopped:
+            await self._mark(stopped)
+            raise
         except StoreFull as error:
             raise NoRoom(detail=error.detail).refusal() from error
         except StoreError as error:
             raise _unavailable(error) from error
         self._publish(changes)
         return result
+
+    async def _mark(self, stopped: GuardStopped) -> None:
+        """Note what was stopped; that it could not be noted lets nothing through."""
+        try:
+            await self.change(lambda tx, changes: guard.note(tx, stopped.stop, changes))
+        except HubRefused as error:
+            log.warning("%s, which could not be noted: %s", stopped.detail, error.detail)
 
     async def look(self, work: Callable[[Reads], Awaitable[T]]) -> T:
         """Ask one consistent state of the store."""

@@ -25,9 +25,10 @@ from relay_core.messages import (
 )
 from relay_hub.callers import Caller
 from relay_hub.limits import Limits
-from relay_hub.service import attempts, checks
+from relay_hub.service import attempts, checks, guard
 from relay_hub.service.changes import Changes
 from relay_hub.service.committer import Committer
+from relay_hub.service.presence import Presence
 from relay_hub.store import Reads, Transaction
 from relay_hub.store.rows import AttemptRow
 
@@ -35,9 +36,10 @@ from relay_hub.store.rows import AttemptRow
 class DeliveryCalls:
     """What a host asks for the sessions that it serves."""
 
-    def __init__(self, committer: Committer, limits: Limits) -> None:
+    def __init__(self, committer: Committer, presence: Presence, limits: Limits) -> None:
         self._change = committer.change
         self._look = committer.look
+        self._presence = presence
         self._limits = limits
 
     async def offers(
@@ -56,6 +58,9 @@ class DeliveryCalls:
             return OfferList(
                 offers=await reads.offers(agent_id, self._limits.offer_bytes),
                 claims=await reads.claims_of(agent_id),
+                turns_from_ms=await guard.turns_from_ms(
+                    reads, agent_id, self._limits, self._presence.now_ms()
+                ),
             )
 
         return await self._look(work)

@@ -18,6 +18,7 @@ from relay_hub.service.claim_calls import ClaimCalls
 from relay_hub.service.committer import Committer, NoRoom
 from relay_hub.service.dead_calls import DeadCalls
 from relay_hub.service.delivery_calls import DeliveryCalls
+from relay_hub.service.guard_calls import GuardCalls
 from relay_hub.service.listening import Listening
 from relay_hub.service.message_calls import MessageCalls
 from relay_hub.service.pair_calls import PairCalls
@@ -49,10 +50,11 @@ class HubService:
         self.tokens = AgentTokens(committer, random)
         self.agents = AgentCalls(committer, presence, limits, self.tokens)
         self.messages = MessageCalls(committer, presence, limits)
-        self.deliveries = DeliveryCalls(committer, limits)
+        self.deliveries = DeliveryCalls(committer, presence, limits)
         self.claims = ClaimCalls(committer)
         self.pairs = PairCalls(committer, presence, limits, random)
         self.dead = DeadCalls(committer)
+        self.guards = GuardCalls(committer)
         self.listening = Listening(committer, self.streams, limits)
 
     @classmethod

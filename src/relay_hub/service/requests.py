@@ -31,8 +31,9 @@ from relay_core.messages import (
 )
 from relay_core.sessions import Agent
 from relay_hub.callers import Caller
-from relay_hub.service import answering, posting, sending
+from relay_hub.service import answering, guard, posting, sending
 from relay_hub.service.changes import Changes
+from relay_hub.service.guard import GuardStopped
 from relay_hub.store import Reads, Transaction
 from relay_hub.store.rows import AttemptRow
 
@@ -115,6 +116,9 @@ async def end_turn(
         return None
     try:
         return await _send(tx, request, attempt, report.final_text or "", changes)
+    except GuardStopped as stopped:
+        await guard.note(tx, stopped.stop, changes)
+        return stopped.code
     except HubRefused as refused:
         return refused.code
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from relay_core.errors import HubRefused
 from relay_core.hub_api import SendRequest, SendResponse, SentDelivery
 from relay_core.messages import (
+    ACK,
     OPERATOR,
     ClaimState,
     Credential,
@@ -17,7 +18,7 @@ from relay_core.messages import (
 from relay_core.sessions import Agent
 from relay_hub.callers import Caller
 from relay_hub.limits import MINUTE, Limits
-from relay_hub.service import answering, checks, posting, targets
+from relay_hub.service import answering, checks, guard, posting, targets
 from relay_hub.service.changes import Changes
 from relay_hub.store import Transaction
 from relay_hub.store.rows import ClaimRow
@@ -34,6 +35,10 @@ def check(request: SendRequest, caller: Caller, limits: Limits) -> SendRequest:
     if sender != OPERATOR:
         checks.new_agent_id(sender)
     check_body(request.body, limits)
+    if request.type == ACK and (request.claimable or request.urgent):
+        raise checks.refuse(
+            "bad_ack", "a confirmation starts no turn: it is neither work nor urgent"
+        )
     if request.ttl_ms is not None:
         checks.within("ttlMs", request.ttl_ms, limits.ttl_least_ms, limits.ttl_most_ms)
     return SendRequest(
@@ -93,8 +98,9 @@ async def send(
     for agent, fits in zip(recipients, room, strict=True):
         delivery = await posting.add(tx, message_id, agent, message, changes, fits=fits)
         sent.append(posting.sent(delivery, away=not reachable(agent)))
-    if parent is not None and any(agent.id == parent.from_ for agent in recipients):
-        await answering.note_reply(tx, parent, sender_id, message_id, changes)
+    asked = parent if request.type != ACK else None
+    if asked is not None and any(agent.id == asked.from_ for agent in recipients):
+        await answering.note_reply(tx, asked, sender_id, message_id, changes)
     return SendResponse(id=message_id, deliveries=tuple(sent))
 
 
@@ -154,35 +160,12 @@ async def _may_answer(tx: Transaction, parent: Message, caller: Caller) -> bool:
 
 async def check_rates(tx: Transaction, message: Message, limits: Limits, now: int) -> None:
     """Refuse with 429 `loop_guard` or `rate_limited` what an agent sends too often."""
-    if message.hop > limits.hops:
-        raise HubRefused(
-            429,
-            "loop_guard",
-            f"this is answer number {message.hop} in a row between agents, "
-            f"{limits.hops} are allowed",
-            fix="let a person look; a message of the operator's starts the count anew",
-        )
     sent = await tx.sent_since(message.from_, now - MINUTE)
     if sent.count >= limits.sends_per_minute:
         raise HubRefused(
             429,
             "rate_limited",
             f"{message.from_} has sent {sent.count} messages within a minute",
-            retry_after_s=_seconds_left(sent.first_ms, MINUTE, now),
+            retry_after_s=guard.seconds_left(sent.first_ms, MINUTE, now),
         )
-    if message.conversation_id is None:
-        return
-    window = limits.conversation_window_ms
-    said = await tx.said_since(message.conversation_id, now - window)
-    if said.count >= limits.conversation_messages:
-        raise HubRefused(
-            429,
-            "loop_guard",
-            f"agents have sent {said.count} messages in this conversation "
-            f"within {window // MINUTE} minutes",
-            retry_after_s=_seconds_left(said.first_ms, window, now),
-        )
-
-
-def _seconds_left(first_ms: int | None, window_ms: int, now_ms: int) -> int:
-    return max(1, -(-((first_ms or now_ms) + window_ms - now_ms) // 1_000))
+    await guard.check_conversation(tx, message, limits, now)

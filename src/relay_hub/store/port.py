@@ -17,6 +17,7 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from relay_core.dead_letters import DeadLetter, Transition
+from relay_core.guards import Guard, GuardKind
 from relay_core.hub_api import Pair
 from relay_core.messages import (
     AgentId,
@@ -96,6 +97,18 @@ class Reads(Protocol):
 
     async def said_since(self, conversation: MessageId, since_ms: int) -> Traffic:
         """What agents have sent in one conversation since then."""
+        ...
+
+    async def turns_since(self, agent_id: AgentId, since_ms: int) -> Traffic:
+        """The turns that agents' mail alone has started in an agent's session since then."""
+        ...
+
+    async def guard(self, kind: GuardKind, subject: str) -> Guard | None:
+        """Where the guard stands with one conversation, or one agent's turns."""
+        ...
+
+    async def guards(self) -> tuple[Guard, ...]:
+        """What the guard has stopped, the newest first, 500 at most."""
         ...
 
     async def delivery(self, delivery_id: DeliveryId) -> Delivery | None:
@@ -302,6 +315,10 @@ class Transaction(Reads, Protocol):
 
     async def annotate(self, delivery_id: DeliveryId, key: str, value: msgspec.Raw) -> None:
         """Attach JSON to a delivery; `null` takes it away."""
+        ...
+
+    async def put_guard(self, guard: Guard) -> None:
+        """Store where the guard stands; forgotten with its conversation, or its agent."""
         ...
 
     async def put_pair(self, pair: Pair) -> None:

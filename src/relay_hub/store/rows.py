@@ -18,7 +18,8 @@ class ClaimRow(Claim):
 class AttemptRow(Attempt):
     """An attempt with what became of it; `outcome` is None while it is in doubt.
 
-    `no_reply` says why its turn was no answer to a request that it carried.
+    `no_reply` says why its turn was no answer to a request that it carried; `for_others` that its
+    turn was started by nothing but agents' mail.
     """
 
     instance_id: str | None = None
@@ -27,6 +28,7 @@ class AttemptRow(Attempt):
     turn_id: str | None = None
     turn_status: TurnStatus | None = None
     no_reply: str | None = None
+    for_others: bool = False
 
 
 class UserSet(Struct):

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from relay_core.dead_letters import DeadLetter, Transition
+from relay_core.guards import Guard, GuardKind
 from relay_core.hub_api import Pair
 from relay_core.messages import (
     AgentId,
@@ -204,6 +205,7 @@ def to_attempt(row: Row, delivery_ids: tuple[DeliveryId, ...]) -> AttemptRow:
         turn_id=row[8],
         turn_status=None if row[9] is None else TurnStatus(row[9]),
         no_reply=row[10],
+        for_others=bool(row[11]),
         delivery_ids=delivery_ids,
     )
 
@@ -231,6 +233,36 @@ def from_claim(claim: ClaimRow) -> Row:
         claim.until_ms,
         claim.lapses,
         claim.result,
+    )
+
+
+def to_guard(row: Row) -> Guard:
+    return Guard(
+        kind=GuardKind(row[0]),
+        subject=row[1],
+        reason=row[2],
+        sender=AgentId(row[3]),
+        recipient=row[4],
+        refused=row[5],
+        stopped_ms=row[6],
+        reset_ms=row[7],
+        more_hops=row[8],
+        notice_id=row[9],
+    )
+
+
+def from_guard(guard: Guard) -> Row:
+    return (
+        guard.kind,
+        guard.subject,
+        guard.reason,
+        guard.sender,
+        guard.recipient,
+        guard.refused,
+        guard.stopped_ms,
+        guard.reset_ms,
+        guard.more_hops,
+        guard.notice_id,
     )
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from relay_core.dead_letters import DeadLetter, Transition
 from relay_core.delivery import IN_DOUBT
+from relay_core.guards import Guard, GuardKind
 from relay_core.hub_api import Pair
 from relay_core.messages import (
     AgentId,
@@ -31,6 +32,7 @@ from relay_hub.store.sqlite.codec import (
     to_claim,
     to_dead_letter,
     to_delivery,
+    to_guard,
     to_message,
     to_pair,
     to_transition,
@@ -105,6 +107,16 @@ class SqliteReads:
 
     async def said_since(self, conversation: MessageId, since_ms: int) -> Traffic:
         return self._traffic("said_since", conversation, since_ms)
+
+    async def turns_since(self, agent_id: AgentId, since_ms: int) -> Traffic:
+        return self._traffic("turns_since", agent_id, since_ms)
+
+    async def guard(self, kind: GuardKind, subject: str) -> Guard | None:
+        row = self._one("guard", kind, subject)
+        return None if row is None else to_guard(row)
+
+    async def guards(self) -> tuple[Guard, ...]:
+        return tuple(map(to_guard, self._all("guards")))
 
     async def delivery(self, delivery_id: DeliveryId) -> Delivery | None:
         row = self._one("delivery", delivery_id)

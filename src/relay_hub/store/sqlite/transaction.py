@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from relay_core.guards import Guard, GuardKind
 from relay_core.hub_api import Pair
 from relay_core.messages import (
     AgentId,
@@ -21,6 +22,7 @@ from relay_hub.store.sqlite.codec import (
     from_agent,
     from_claim,
     from_delivery,
+    from_guard,
     from_message,
     from_new_delivery,
     from_pair,
@@ -66,6 +68,7 @@ class SqliteTransaction(SqliteReads):
         self._do("delete_agent", now_ms, agent_id)
         self._do("forget_names", agent_id)
         self._do("revoke_agent_tokens", now_ms, agent_id)
+        self._do("forget_guard", GuardKind.TURNS, agent_id)
 
     async def next_seq(self, agent_id: AgentId) -> int:
         self._do("take_seq", agent_id)
@@ -109,6 +112,7 @@ class SqliteTransaction(SqliteReads):
             attempt.instance_id,
             attempt.epoch,
             attempt.started_ms,
+            attempt.for_others,
         )
         self._connection.executemany(
             self._sql["add_attempt_delivery"],
@@ -131,6 +135,9 @@ class SqliteTransaction(SqliteReads):
             self._do("forget_annotation", delivery_id, key)
         else:
             self._do("put_annotation", delivery_id, key, bytes(value))
+
+    async def put_guard(self, guard: Guard) -> None:
+        self._do("put_guard", *from_guard(guard))
 
     async def put_pair(self, pair: Pair) -> None:
         self._do("put_pair", *from_pair(pair))
@@ -170,6 +177,7 @@ class SqliteTransaction(SqliteReads):
             self._do("prune_replies_to", message_id)
             self._do("prune_reply", message_id)
             self._do("prune_message", message_id)
+            self._do("forget_guard", GuardKind.CONVERSATION, str(message_id))
         return len(found)
 
     async def prune_pair(self, pair_id: PairId) -> None:

@@ -8,6 +8,7 @@ from msgspec import Meta, field
 from msgspec.structs import replace
 
 from relay_core import (
+    ACK,
     HUB,
     REQUEST,
     DeliveryState,
@@ -69,6 +70,13 @@ class ReplyInput(Input):
     ]
     body: Body
     subject: Subject = ""
+    ack: Annotated[
+        bool,
+        Meta(
+            description="True: a bare confirmation. It starts no turn and is no answer: never for "
+            "a result, a decision or a question."
+        ),
+    ] = False
 
 
 class SentTo(Struct):
@@ -131,13 +139,17 @@ async def reply(call: Call, given: ReplyInput) -> Given[SentOutput]:
             fix="Name the message that you answer; relay_thread shows the conversation.",
         )
     subject = given.subject or None
-    if message.pair_id:
+    if message.pair_id and not given.ack:
         sent = await agent.tell_partner(
             message.pair_id, given.body, subject=subject, reply_to=number, once=call.once
         )
     else:
         request = SendRequest(
-            to=message.from_, body=given.body, subject=subject, reply_to=MessageId(number)
+            to=message.from_,
+            body=given.body,
+            subject=subject,
+            reply_to=MessageId(number),
+            type=ACK if given.ack else None,
         )
         sent = await agent.send(request, once=call.once)
     return sent_output(sent)

@@ -1,13 +1,13 @@
 -- name: add_attempt
-INSERT INTO attempts (id, agent_id, thread_id, instance_id, epoch, started_ms)
-VALUES (?, ?, ?, ?, ?, ?);
+INSERT INTO attempts (id, agent_id, thread_id, instance_id, epoch, started_ms, for_others)
+VALUES (?, ?, ?, ?, ?, ?, ?);
 
 -- name: add_attempt_delivery
 INSERT INTO attempt_deliveries (attempt_id, delivery_id) VALUES (?, ?);
 
 -- name: attempt
 SELECT id, agent_id, thread_id, instance_id, epoch, started_ms, outcome, resolved_ms, turn_id,
-       turn_status, no_reply
+       turn_status, no_reply, for_others
 FROM attempts WHERE id = ?;
 
 -- name: attempt_deliveries

@@ -16,7 +16,7 @@ SELECT dropped_ms FROM deliveries WHERE id = ?;
 -- name: attempts_of
 -- Every try to bring a delivery into a session, oldest first.
 SELECT t.id, t.agent_id, t.thread_id, t.instance_id, t.epoch, t.started_ms, t.outcome,
-       t.resolved_ms, t.turn_id, t.turn_status, t.no_reply
+       t.resolved_ms, t.turn_id, t.turn_status, t.no_reply, t.for_others
 FROM attempt_deliveries a JOIN attempts t ON t.id = a.attempt_id
 WHERE a.delivery_id = ? ORDER BY t.started_ms, t.id;
 
