@@ -92,6 +92,7 @@ from relay_core.ports import (
     SessionTurnEnded,
     Unknown,
 )
+from relay_core.receipts import told_of
 from relay_core.sessions import (
     Abilities,
     Activity,
@@ -218,4 +219,5 @@ __all__ = [
     "parse_fence",
     "read_user_file",
     "replace_user_file",
+    "told_of",
 ]

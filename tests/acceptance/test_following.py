@@ -46,7 +46,7 @@ def test_a_conversation_is_shown_from_any_of_its_messages(served: Relay):
     assert by_first["messages"][0]["deliveries"][0]["state"] == "queued"
     assert f"{second}  operator to builder, just now, answers {first}\n    more\n" in text
     assert "    subject: a subject\n    first line\n    second line\n" in text
-    assert "(queued: builder)" in text
+    assert "(waits for its session: builder)" in text
 
 
 def test_a_long_conversation_shows_its_newest_and_the_way_to_the_rest(served: Relay):
