@@ -389,6 +389,8 @@ async def test_the_official_client_agrees_with_every_answer(desk: Desk):
         assert [each["agentId"] for each in replied["deliveries"]] == [own]
         spoken = await use("relay_thread", messageId=sent["messageId"], limit=1)
         assert spoken["after"] == sent["messageId"]
+        assert [each["agentId"] for each in spoken["messages"][0]["receipts"]] == [other]
+        assert got["messages"][0]["receipts"] == []
         assert "yourself" in await use("relay_reply", **answer)
 
         # A question is answered by the first reply.
@@ -397,6 +399,10 @@ async def test_the_official_client_agrees_with_every_answer(desk: Desk):
         await use("relay_reply", threads[1], messageId=asked["messageId"], body="so")
         told = (await use("relay_thread", messageId=asked["messageId"]))["messages"][-1]
         assert (told["body"], told["replyTo"]) == ("so", asked["messageId"])
+        became = await use("relay_inbox", messageId=asked["messageId"])
+        (receipt,) = became["messages"][0]["receipts"]
+        assert (receipt["agentId"], receipt["answer"]) == (other, told["id"])
+        assert f"answered by message {told['id']}" in receipt["told"]
 
         # Long texts come in pieces.
         long = await use("relay_send", target="operator", body="0123456789" * 3_000)
