@@ -44,8 +44,11 @@ FOLDER_OF_MINE = 0o040000
 QUIET_MS = 1_000
 """How long no line comes before the pipe gives memory back."""
 SHELL = "/bin/sh"
-PLACE = ("agent-relay-tools", "-c", "read line; exit 0")
-"""What stays where the client started the pipe, and ends with it: nobody writes that line."""
+PLACE = ("sh", "-c", "read line; exit 0", "agent-relay-tools")
+"""What stays where the client started the pipe, and ends with it: nobody writes that line.
+
+Named by its last word; some shells look at the first one for what they are to be.
+"""
 HOST = ("-m", "relay_cli", "up", "--detach")
 LAUNCHER = "/.local/share/agent-relay/launcher"
 LAUNCHER_BYTES = 16 * 1024

@@ -62,7 +62,7 @@ class Pipe:
             rows = [row.split(maxsplit=1) for row in table.splitlines()]
             stays = next(row[1] for row in rows if row[0] == str(self.process.pid))
             found = [int(row[0]) for row in rows if row[-1].endswith(str(self.control))]
-            if stays.startswith("agent-relay-tools") and found:
+            if stays.endswith("agent-relay-tools") and found:
                 return found[0]
             time.sleep(0.05)
         raise AssertionError("it has not moved")
