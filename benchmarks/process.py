@@ -34,3 +34,16 @@ def memory(pid: int) -> Memory:
         name, size, *_ = line.split()
         sizes[name] = int(size)
     return Memory(rss=sizes["Rss:"], pss=sizes["Pss:"])
+
+
+def memory_alone(pid: int, shared: str) -> float:
+    """The share of memory, in KiB, if nobody else had mapped the files that have `shared` in their
+    path."""
+    counted, kib = "", 0.0
+    for line in (PROC / str(pid) / "smaps").read_text().splitlines():
+        first, *rest = line.split()
+        if not first.endswith(":"):
+            counted = "Rss:" if rest[4:] and shared in rest[4] else "Pss:"
+        elif first == counted:
+            kib += int(rest[0])
+    return kib

@@ -29,13 +29,17 @@ from relay_core.hub_api import (
 )
 from relay_core.messages import (
     AgentId,
+    AnswerState,
+    ClaimState,
     Delivery,
     DeliveryState,
     Message,
     MessageId,
+    RequestAnswer,
     Struct,
     TurnStatus,
 )
+from relay_core.receipts import work_of
 
 if TYPE_CHECKING:
     from relay_core.hub_client import HubClient
@@ -52,6 +56,7 @@ MOST_FOLLOWED = 2_000
 """Messages whose deliveries are followed; the oldest are let go."""
 
 _PASSING = frozenset({DeliveryState.QUEUED, DeliveryState.LEASED, DeliveryState.INJECTING})
+_ANSWERS = frozenset({AnswerState.ANSWERED, AnswerState.ENDED_WITHOUT_REPLY})
 _OVER = frozenset(
     {DeliveryState.DELIVERED, DeliveryState.EXPIRED, DeliveryState.CANCELLED, DeliveryState.DEAD}
 )
@@ -66,22 +71,51 @@ class EventKind(enum.StrEnum):
     RECEIPT = "receipt"
 
 
+class Fact(enum.StrEnum):
+    """What a receipt is about."""
+
+    DELIVERY = "delivery"
+    TURN = "turn"
+    WORK = "work"
+    ANSWER = "answer"
+
+
 class Event(Struct, omit_defaults=True):
     """One line of `tail --json`; `at_ms` is milliseconds since the Unix epoch by this machine.
 
-    `mail`: a message for an agent is at the hub. `receipt`: its delivery has got somewhere, or the
-    turn that carried it has ended. `connected`: with how many messages were `missed` before.
+    `mail`: a message for an agent is at the hub. `receipt`: something became of it, and `fact` says
+    what: its delivery has got somewhere, the turn that carried it has ended, its work (`claim`) has
+    been taken or ended, it was answered. `connected`: with how many messages were `missed` before.
     """
 
     event: EventKind
     at_ms: int
     message: Message | None = None
     delivery: Delivery | None = None
+    fact: Fact | None = None
+    claim: ClaimState | None = None
     missed: int = 0
 
 
-Standing = tuple[DeliveryState, str | None, TurnStatus | None]
-QUEUED: Standing = (DeliveryState.QUEUED, None, None)
+class Standing(Struct):
+    """What of a delivery makes two looks at it differ."""
+
+    state: DeliveryState = DeliveryState.QUEUED
+    reason: str | None = None
+    turn_status: TurnStatus | None = None
+    claim: ClaimState | None = None
+    answer: RequestAnswer | None = None
+
+
+class Step(Struct):
+    """One thing to tell of a delivery."""
+
+    fact: Fact
+    delivery: Delivery
+    claim: ClaimState | None = None
+
+
+QUEUED = Standing()
 
 
 class Tail:
@@ -180,9 +214,11 @@ class Tail:
             former = told.get(delivery.id, QUEUED)
             if delivery.id not in told and number > self._began:
                 events.append(_event(EventKind.MAIL, view, delivery))
-            told[delivery.id] = standing_of(delivery)
+            claim = work_of(view, delivery)
+            told[delivery.id] = standing_of(delivery, claim)
             events += [
-                _event(EventKind.RECEIPT, view, step) for step in steps_since(former, delivery)
+                _event(EventKind.RECEIPT, view, step.delivery, step.fact, step.claim)
+                for step in steps_since(former, delivery, claim)
             ]
         while len(self._told) > MOST_FOLLOWED:
             oldest = min(self._told)
@@ -195,30 +231,60 @@ class Tail:
         return agents is None or view.from_ in agents or delivery.agent_id in agents
 
 
-def steps_since(former: Standing, delivery: Delivery) -> tuple[Delivery, ...]:
+def steps_since(
+    former: Standing, delivery: Delivery, claim: ClaimState | None = None
+) -> tuple[Step, ...]:
     """List what to tell of a delivery that was told as `former` before.
 
     A turn that ended before anybody looked was delivered first, and is told so.
     """
-    if standing_of(delivery) == former or delivery.state in _PASSING:
-        return ()
-    if delivery.turn_status is None or former[0] is DeliveryState.DELIVERED:
-        return (delivery,)
-    return replace(delivery, turn_status=None), delivery
+    now = standing_of(delivery, claim)
+    steps: list[Step] = []
+    has_moved = (now.state, now.reason) != (former.state, former.reason)
+    if has_moved and now.state not in _PASSING:
+        steps.append(Step(fact=Fact.DELIVERY, delivery=replace(delivery, turn_status=None)))
+    if now.turn_status not in (None, former.turn_status):
+        steps.append(Step(fact=Fact.TURN, delivery=delivery))
+    if now.claim != former.claim:
+        free_again = ClaimState.OPEN
+        steps.append(Step(fact=Fact.WORK, delivery=delivery, claim=now.claim or free_again))
+    if now.answer not in (None, former.answer):
+        steps.append(Step(fact=Fact.ANSWER, delivery=delivery))
+    return tuple(steps)
 
 
-def standing_of(delivery: Delivery) -> Standing:
+def standing_of(delivery: Delivery, claim: ClaimState | None = None) -> Standing:
     """Take from a delivery what makes two looks at it differ."""
-    return delivery.state, delivery.reason, delivery.turn_status
+    answer = delivery.answer
+    return Standing(
+        state=delivery.state,
+        reason=delivery.reason,
+        turn_status=delivery.turn_status,
+        claim=claim,
+        answer=answer if answer is not None and answer.state in _ANSWERS else None,
+    )
 
 
 def _is_over(told: dict[int, Standing]) -> bool:
-    return all(state in _OVER for state, _, _ in told.values())
+    return all(each.state in _OVER for each in told.values())
 
 
-def _event(kind: EventKind, view: MessageView, delivery: Delivery) -> Event:
+def _event(
+    kind: EventKind,
+    view: MessageView,
+    delivery: Delivery,
+    fact: Fact | None = None,
+    claim: ClaimState | None = None,
+) -> Event:
     fields = {name: getattr(view, name) for name in Message.__struct_fields__}
-    return Event(event=kind, at_ms=_now_ms(), message=Message(**fields), delivery=delivery)
+    return Event(
+        event=kind,
+        at_ms=_now_ms(),
+        message=Message(**fields),
+        delivery=delivery,
+        fact=fact,
+        claim=claim,
+    )
 
 
 def _now_ms() -> int:

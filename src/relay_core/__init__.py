@@ -94,6 +94,7 @@ from relay_core.ports import (
     SessionTurnEnded,
     Unknown,
 )
+from relay_core.receipts import told_of
 from relay_core.sessions import (
     Abilities,
     Activity,
@@ -222,4 +223,5 @@ __all__ = [
     "read_user_file",
     "replace_user_file",
     "starts_no_turn",
+    "told_of",
 ]

@@ -10,6 +10,7 @@ import msgspec
 
 from relay_core.messages import (
     AgentId,
+    AnswerState,
     AttemptId,
     ClaimState,
     Delivery,
@@ -134,9 +135,13 @@ class SendResponse(Struct):
 
 
 class MessageView(Message):
-    """GET /api/messages/{id}: the message and where each of its deliveries stands."""
+    """GET /api/messages/{id}: the message and where each of its deliveries stands.
+
+    `claim` is where the work of a claimable one stands; `claimedBy` is who has, or had, it.
+    """
 
     deliveries: tuple[Delivery, ...] = ()
+    claim: ClaimState | None = None
 
 
 class OfferList(Struct):
@@ -414,7 +419,11 @@ class MailFrame(Struct, tag="mail", tag_field="type"):
 
 
 class ReceiptFrame(Struct, tag="receipt", tag_field="type"):
-    """From the hub: a delivery of a message that a served agent (or the user) sent has changed."""
+    """From the hub: a delivery of a message that a served agent (or the user) sent has changed.
+
+    It tells how things stand then: `turn_status` once the turn that carried the message has ended,
+    `answer` for a request, `claim` for work that this recipient has or had.
+    """
 
     message_id: MessageId
     delivery_id: DeliveryId
@@ -422,6 +431,10 @@ class ReceiptFrame(Struct, tag="receipt", tag_field="type"):
     state: DeliveryState
     reason: str | None = None
     sender: AgentId | None = None
+    turn_status: TurnStatus | None = None
+    answer: AnswerState | None = None
+    claim: ClaimState | None = None
+    at_ms: int = 0
 
 
 class FencedFrame(Struct, tag="fenced", tag_field="type"):

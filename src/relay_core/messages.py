@@ -185,7 +185,8 @@ class Delivery(Struct):
     `seq` orders the deliveries of one recipient. `attempt_id` is the open attempt, or the last one.
     `not_before_ms` is when a retry may start. `strikes` counts agent crashes right after an
     injection. `reason` says why the state is what it is, in one word. `retried_as` is the delivery
-    that took the place of a dead one. `answer` is there in the view of a request only.
+    that took the place of a dead one. `answer` is there in the view of a request only. `away` tells
+    whether the recipient cannot be reached now; in views, and only while something is to be done.
     """
 
     id: DeliveryId
@@ -208,6 +209,7 @@ class Delivery(Struct):
     delivered_ms: int | None = None
     retried_as: DeliveryId | None = None
     answer: RequestAnswer | None = None
+    away: bool | None = None
 
 
 class Offer(Struct):

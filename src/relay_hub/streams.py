@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from relay_core.hub_api import FencedFrame, MailFrame, ReceiptFrame, Served, StreamFrame
-from relay_core.messages import OPERATOR, AgentId, Delivery
+from relay_core.messages import OPERATOR, AgentId
 from relay_hub.callers import Caller
 
 Sink = Callable[[StreamFrame], None]
@@ -87,17 +87,9 @@ class Streams:
         """Hint that there is something to fetch."""
         self._send(self._listeners(agent_id), MailFrame(agent_id=agent_id, up_to=up_to))
 
-    def receipt(self, sender: AgentId, delivery: Delivery) -> None:
+    def receipt(self, frame: ReceiptFrame) -> None:
         """Tell a sender where a delivery of its message stands."""
-        frame = ReceiptFrame(
-            message_id=delivery.message_id,
-            delivery_id=delivery.id,
-            agent_id=delivery.agent_id,
-            state=delivery.state,
-            reason=delivery.reason,
-            sender=sender,
-        )
-        self._send(self._listeners(sender, delivery.agent_id), frame)
+        self._send(self._listeners(frame.sender or OPERATOR, frame.agent_id), frame)
 
     def fence(self, agent_id: AgentId, epoch: int) -> None:
         """Tell whoever served an agent before that `epoch` is the one that counts."""

@@ -46,7 +46,7 @@ def test_a_conversation_is_shown_from_any_of_its_messages(served: Relay):
     assert by_first["messages"][0]["deliveries"][0]["state"] == "queued"
     assert f"{second}  operator to builder, just now, answers {first}\n    more\n" in text
     assert "    subject: a subject\n    first line\n    second line\n" in text
-    assert "(queued: builder)" in text
+    assert "(waits for its session: builder)" in text
 
 
 def test_a_long_conversation_shows_its_newest_and_the_way_to_the_rest(served: Relay):
@@ -175,6 +175,32 @@ def test_a_tail_for_people_is_a_line_for_each_event_and_remarks_beside(served: R
     assert remark.startswith("agent-relay: connected to http://")
     assert f"  {number}  operator to echo-home-echo: a⟦U+001B⟧[2Jb\n" in out
     assert f"  {number}  operator to echo-home-echo  delivered\n" in out
+
+
+def test_a_tail_tells_which_message_answers_a_question(served: Relay):
+    tail = served.start("tail", "--agent", "echo-home-echo")
+    assert tail.stderr is not None
+    assert tail.stdout is not None
+    tail.stderr.readline()
+    asked = served("ask", "echo", "well?", "--json", "--wait", "60").worked().json
+    (answer,) = asked["answers"]
+    wanted = f"  {asked['id']}  operator to echo-home-echo  answered by message {answer['replyId']}"
+    while not (line := tail.stdout.readline()).rstrip("\n").endswith(wanted):
+        assert line, "the tail has ended"
+    tail.send_signal(signal.SIGINT)
+    tail.communicate(timeout=60)
+
+
+def test_it_is_said_that_a_recipient_is_away(served: Relay):
+    url = served("status", "--json").worked().json["hub"]["url"]
+    served.register("gone", url, status="offline")
+    number = str(sent(served, "gone", "for later"))
+    words = "waits for its session; away now: gone"
+
+    (delivery,) = served("show", number, "--json").worked().json["deliveries"]
+    assert delivery["away"] is True
+    assert words in served("show", number).worked().out.splitlines()
+    assert f"({words})" in served("thread", number).worked().out
 
 
 def test_a_tail_waits_for_its_hub_and_tells_what_it_missed(relay: Relay):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import re
@@ -10,7 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,11 +21,11 @@ import pytest
 from relay_core.control import call
 from relay_core.hub_client import HubClient
 from relay_core.places import find_places
-from user_commands import Relay
+from user_commands import PROGRAMS, Relay, as_version, until
 
 if TYPE_CHECKING:
     from relay_plugins.codex.launcher import CodexBinary
-    from relay_plugins.codex.testing import AppServerClient, CodexServer, Request, StubModel
+    from relay_plugins.codex.testing import AppServerClient, CodexServer, Reply, Request, StubModel
 
 pytestmark = pytest.mark.codex
 
@@ -34,6 +35,8 @@ MODES = {
     "read-only": ("read-only", "never"),
 }
 NAMESPACE = "mcp__relay"
+NUMBERS = itertools.count(1)
+NEWER = "9.9.9"
 QUESTION = re.compile(r'Message: "(\d+)"')
 DOWN = "Call the tool again"
 
@@ -56,11 +59,16 @@ class Desk:
         sandbox, approval = MODES[mode]
         return await self.codex.start_thread(self.cwd, sandbox=sandbox, approval_policy=approval)
 
-    async def ask(self, path: str) -> Any:
-        """Ask the hub, wherever it listens now."""
+    @asynccontextmanager
+    async def hub(self) -> AsyncIterator[HubClient]:
+        """The hub, wherever it listens now."""
         places = find_places(self.relay.environ, os.getuid())
         url = json.loads(bytes(await call(places.control_socket, "ping")))["hubUrl"]
         async with HubClient(url, places.token_file.read_text().strip()) as hub:
+            yield hub
+
+    async def ask(self, path: str) -> Any:
+        async with self.hub() as hub:
             return await (hub.agents() if path == "agents" else hub.inbox("operator"))
 
     async def agent(self, thread: str) -> str:
@@ -101,9 +109,119 @@ class Desk:
                 return dict(json.loads(told[told.index("{") :]))
         raise AssertionError(told)
 
+    async def tell(self, thread: str, text: str) -> Request:
+        """Write to a session's model as its user; the request after what it did then.
+
+        `by_word` says what it does. Mail may come into the session meanwhile.
+        """
+        await self.codex.rest(thread, timeout_s=60)
+        await self.codex.start_turn(thread, text)
+        async with asyncio.timeout(60):
+            while True:
+                for seen in self.model.requests():
+                    told = [item.text for item in seen.items if item.kind == "user"]
+                    if told and told[-1] == text and seen.newest_user_text is None:
+                        return seen
+                await asyncio.sleep(0.02)
+
+    async def tool(self, thread: str, name: str, **arguments: Any) -> dict[str, Any]:
+        """Tell a session's model to call a tool; what the tool answers."""
+        text = f"call {len(self.model.requests())}: {name} {json.dumps(arguments)}"
+        told = outputs_of(await self.tell(thread, text))[-1]
+        return dict(json.loads(told[told.index("{") :]))
+
+    async def shell(self, thread: str, *commands: str) -> str:
+        """Tell a session's model to run commands of ours in its shell; what they print."""
+        name = f"told-{len(self.model.requests())}"
+        path = f"{PROGRAMS}{os.pathsep}{self.relay.environ['PATH']}"
+        typed = "; ".join(f"agent-relay {each}; echo code=$?" for each in commands)
+        await self.tell(
+            thread, f"run: export PATH={path}; ({typed}) > {name}.new 2>&1; mv {name}.new {name}"
+        )
+        file = self.cwd / name
+        return await asyncio.to_thread(until, name, lambda: file.exists() and file.read_text())
+
+    async def hears(self, thread: str, words: str) -> str:
+        """Wait until a user message with these words is in a session's history."""
+        async with asyncio.timeout(60):
+            while True:
+                for item in await self.codex.user_items(thread):
+                    if words in item.text:
+                        return item.text
+                await asyncio.sleep(0.02)
+
     async def kill_host(self) -> None:
         socket = find_places(self.relay.environ, os.getuid()).control_socket
         os.kill(json.loads(bytes(await call(socket, "ping")))["pid"], signal.SIGKILL)
+
+
+def by_word(seen: Request) -> Reply | None:
+    """A model that does what its user's newest message says, and nothing else."""
+    from relay_plugins.codex.testing import ShellCall, ToolCall
+
+    text = seen.newest_user_text or ""
+    if found := re.fullmatch(r"call \d+: (\w+) (.*)", text):
+        return ToolCall(found[1], found[2], NAMESPACE)
+    return ShellCall(text.removeprefix("run: ")) if text.startswith("run: ") else None
+
+
+class Pipe:
+    """What Codex runs for a session's tools, spoken to by its lines."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    def write(self, *lines: bytes) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.writelines(lines)
+
+    async def read(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        async with asyncio.timeout(60):
+            return dict(json.loads(await self._process.stdout.readline())["result"])
+
+    async def refused(self, thread: str, name: str, **arguments: Any) -> str:
+        """Call a tool that cannot do it; what it says."""
+        self.write(line(thread, name, **arguments))
+        answer = await self.read()
+        assert answer["isError"], answer
+        return str(answer["content"][0]["text"])
+
+    async def works(self, written: bytes) -> dict[str, Any]:
+        """Write a line, the same one again until the host is there; what is answered."""
+        for _ in range(20):
+            self.write(written)
+            answer = await self.read()
+            if not answer.get("isError"):
+                return dict(answer["structuredContent"])
+            text = answer["content"][0]["text"]
+            assert DOWN in text or "not connected" in text, text
+            await asyncio.sleep(0.1)
+        raise AssertionError(answer)
+
+
+def line(thread: str, name: str, **arguments: Any) -> bytes:
+    """A call as Codex writes it, under a name that no other call has."""
+    number = next(NUMBERS)
+    meta = {"threadId": thread, "callId": f"call_{number}"}
+    params = {"name": name, "arguments": arguments, "_meta": meta}
+    request = {"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params}
+    return json.dumps(request).encode() + b"\n"
+
+
+@asynccontextmanager
+async def pipe_of(relay: Relay) -> AsyncIterator[Pipe]:
+    process = await asyncio.create_subprocess_exec(
+        relay.data / "launcher",
+        "mcp",
+        env=relay.environ,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield Pipe(process)
+    finally:
+        await process.communicate(b"")
 
 
 def outputs_of(request: Request) -> list[str]:
@@ -145,8 +263,11 @@ async def desk(
         await asyncio.to_thread(relay.end)
 
 
-async def test_the_model_answers_by_tool_in_every_mode_and_through_every_restart(desk: Desk):
+async def test_the_model_answers_by_tool_in_every_mode_and_through_every_restart(
+    desk: Desk, short_path: Path
+):
     from relay_plugins.codex.testing import ToolCall
+    from relay_plugins.codex.tools.table import TABLE
 
     # A session begins while there is no host and none can start.
     desk.relay.write_config("no [ toml")
@@ -186,6 +307,24 @@ async def test_the_model_answers_by_tool_in_every_mode_and_through_every_restart
     await desk.kill_host()
     for mode, thread in threads.items():
         assert (await desk.works(thread, "relay_status"))["agentId"] == agents[mode]
+
+    # A host of another version takes over.
+    newer = {"PYTHONPATH": str(as_version(NEWER, short_path / "newer"))}
+    up = ("up", "--detach", "--json")
+    took_over = await asyncio.to_thread(desk.relay, *up, environ=newer)
+    assert took_over.worked().json["version"] == NEWER
+    for mode, thread in threads.items():
+        assert (await desk.works(thread, "relay_status"))["agentId"] == agents[mode]
+
+    # While none can start, every tool says what to do.
+    desk.relay.write_config("no [ toml")
+    await desk.kill_host()
+    async with pipe_of(desk.relay) as pipe:
+        pipe.write(*(line(threads["open"], tool.name) for tool in TABLE))
+        answers = [await pipe.read() for _ in TABLE]
+    said = [str(each["content"][0]["text"]) for each in answers]
+    said.append(await desk.call(threads["guarded"], "relay_status"))
+    assert [each for each in said if DOWN not in each or "agent-relay up" not in each] == []
 
     asked = [each.method for each in desk.codex.notifications if "equest" in each.method]
     assert asked == [], "nobody was asked for an approval"
@@ -250,6 +389,8 @@ async def test_the_official_client_agrees_with_every_answer(desk: Desk):
         assert [each["agentId"] for each in replied["deliveries"]] == [own]
         spoken = await use("relay_thread", messageId=sent["messageId"], limit=1)
         assert spoken["after"] == sent["messageId"]
+        assert [each["agentId"] for each in spoken["messages"][0]["receipts"]] == [other]
+        assert got["messages"][0]["receipts"] == []
         assert "yourself" in await use("relay_reply", **answer)
 
         # A question is answered by the first reply.
@@ -258,6 +399,10 @@ async def test_the_official_client_agrees_with_every_answer(desk: Desk):
         await use("relay_reply", threads[1], messageId=asked["messageId"], body="so")
         told = (await use("relay_thread", messageId=asked["messageId"]))["messages"][-1]
         assert (told["body"], told["replyTo"]) == ("so", asked["messageId"])
+        became = await use("relay_inbox", messageId=asked["messageId"])
+        (receipt,) = became["messages"][0]["receipts"]
+        assert (receipt["agentId"], receipt["answer"]) == (other, told["id"])
+        assert f"answered by message {told['id']}" in receipt["told"]
 
         # Long texts come in pieces.
         long = await use("relay_send", target="operator", body="0123456789" * 3_000)
@@ -301,7 +446,7 @@ async def test_the_official_client_agrees_with_every_answer(desk: Desk):
 
 
 async def test_a_question_is_answered_by_tool_or_by_the_final_message_of_its_turn(desk: Desk):
-    from relay_plugins.codex.testing import Reply, Say, ToolCall, Until
+    from relay_plugins.codex.testing import Say, ToolCall, Until
 
     await desk.type("up", "--detach")
     threads = {mode: await desk.session(mode) for mode in MODES}
@@ -421,3 +566,132 @@ async def test_two_that_always_answer_each_other_are_stopped_and_a_person_is_tol
     await are_stopped(2)
     spoken = (await desk.type("thread", str(first["id"])))["messages"]
     assert len(spoken) == 17
+
+
+async def test_a_line_that_comes_twice_acts_once_whatever_becomes_of_the_host_between(desk: Desk):
+    await desk.type("up", "--detach")
+    mine, theirs = [await desk.session("open") for _ in range(2)]
+    own, other = await desk.agent(mine), await desk.agent(theirs)
+    question = (await desk.type("send", own, "a question"))["id"]
+    works = [(await desk.type("send", other, f"work {n}", "--claimable"))["id"] for n in range(2)]
+    done, failed = works
+
+    # What an answer says besides, and what later lines change.
+    changing = {"untilMs": 0, "label": "", "tags": []}
+
+    async with pipe_of(desk.relay) as pipe:
+
+        async def acts_once(*lines: bytes) -> list[dict[str, Any]]:
+            """Write each line twice, and once more to a host that was started after a kill."""
+            told: list[list[dict[str, Any]]] = []
+            for written in (lines, lines, lines):
+                if len(told) == 2:
+                    await desk.kill_host()
+                answers = [await pipe.works(each) for each in written]
+                told.append([{**each, **changing} for each in answers])
+            assert told[0] == told[1] == told[2]
+            return told[0]
+
+        sent, asked, *_ = await acts_once(
+            line(mine, "relay_send", target=other, body="sent once"),
+            line(mine, "relay_ask", target=other, body="asked once"),
+            line(mine, "relay_reply", messageId=question, body="replied once"),
+            line(theirs, "relay_claim", messageId=done),
+            line(theirs, "relay_claim", messageId=failed),
+            line(mine, "relay_label", label="ada"),
+            line(mine, "relay_tags", tags=["x"]),
+            line(mine, "relay_pair_invite", target=other, objective="invited once"),
+        )
+        await acts_once(
+            line(theirs, "relay_pair_accept"),
+            line(mine, "relay_pair_send", body="told once"),
+            line(theirs, "relay_complete", messageId=done),
+            line(theirs, "relay_fail", messageId=failed, reason="no way"),
+        )
+        (ended,) = await acts_once(line(theirs, "relay_pair_hang_up", pairId=await pair_of(desk)))
+
+        # The host is killed while it works on one.
+        last = line(mine, "relay_send", target="operator", body="sent into a kill")
+        pipe.write(last)
+        await desk.kill_host()
+        with suppress(AssertionError):
+            await pipe.read()
+        kept = await pipe.works(last)
+
+    assert asked["messageId"] == sent["messageId"] + 1
+    async with desk.hub() as hub:
+        every = [await hub.message(number) for number in range(1, kept["messageId"] + 1)]
+        claims = [(await hub.message(number)).claim for number in works]
+        pairs = await hub.pairs()
+        agent = await hub.agent(own)
+    bodies = [each.body for each in every]
+    once = ("sent once", "asked once", "replied once", "told once", "sent into a kill")
+    assert {body: bodies.count(body) for body in once} == dict.fromkeys(once, 1)
+    news = [each.type for each in every if each.pair_id and each.type != "pair.message"]
+    assert sorted(map(str, news)) == ["pair.accepted", "pair.ended", "pair.invite"]
+    assert [(each.id, each.state) for each in pairs] == [(ended["pairId"], "ended")]
+    assert claims == ["done", "failed"]
+    assert (agent.label, "x" in agent.tags) == ("ada", True)
+
+
+async def pair_of(desk: Desk) -> str:
+    """The only pair that there is."""
+    async with desk.hub() as hub:
+        (pair,) = await hub.pairs()
+    return pair.id
+
+
+@pytest.mark.parametrize("way", ["tools", "slash forms"])
+async def test_two_sessions_pair_talk_and_part_and_no_third_has_a_say(desk: Desk, way: str):
+    await desk.type("up", "--detach")
+    ann, ben, third = [await desk.session("open") for _ in range(3)]
+    partner, stranger = await desk.agent(ben), await desk.agent(third)
+    await desk.agent(ann)
+    desk.model.script = by_word
+    await desk.offered(ann, "relay_status")
+    await desk.offered(ben, "relay_status")
+
+    async def standing() -> tuple[str, int]:
+        """How the pair stands, and how many messages it has."""
+        async with desk.hub() as hub:
+            (pair,) = await hub.pairs()
+            said = [each for each in await hub.inbox(partner) if each.pair_id]
+        return str(pair.state), len(said)
+
+    async def a_third_is_refused(pair: str, state: str) -> None:
+        before = await standing()
+        if way == "tools":
+            async with pipe_of(desk.relay) as pipe:
+                steps = [("accept", {}), ("reject", {}), ("send", {"body": "x"}), ("hang_up", {})]
+                for step, more in steps:
+                    told = await pipe.refused(third, f"relay_pair_{step}", pairId=pair, **more)
+                    assert f"{stranger[1:]} is not in {pair}" in told
+                pipe.write(line(third, "relay_status"))
+                assert (await pipe.read())["structuredContent"]["pairId"] == ""
+        else:
+            steps = [f"/pair {each} {pair}" for each in ("accept", "reject", "hangup")]
+            told = await desk.shell(third, *steps, f"/pair send {pair} x", "/pair status")
+            assert re.findall(r"code=(\d)", told) == ["1", "1", "1", "1", "0"]
+            assert told.count("is not in") == 4
+            assert "no open pairs" in told
+        assert await standing() == before
+        assert before[0] == state
+
+    async def takes(thread: str, step: str, slash: str, **arguments: Any) -> None:
+        if way == "tools":
+            await desk.tool(thread, f"relay_pair_{step}", **arguments)
+        else:
+            assert "code=0" in await desk.shell(thread, slash)
+
+    await takes(ann, "invite", f"/pair {partner} 'Debug it'", target=partner, objective="Debug it")
+    pair = await pair_of(desk)
+    await desk.hears(ben, "Debug it")
+    await a_third_is_refused(pair, "pending")
+    await takes(ben, "accept", "/pair accept")
+    await desk.hears(ann, "accepted")
+    await a_third_is_refused(pair, "active")
+    await takes(ann, "send", f"/pair send {pair} 'A race?'", body="A race?")
+    assert pair in await desk.hears(ben, "A race?")
+    await takes(ben, "hang_up", "/disconnect")
+    await desk.hears(ann, "hung up")
+    await a_third_is_refused(pair, "ended")

@@ -4,10 +4,22 @@ from typing import Any
 
 import pytest
 
-from relay_cli.tailing import QUEUED, standing_of, steps_since
-from relay_core.messages import AgentId, Delivery, DeliveryId, DeliveryState, MessageId, TurnStatus
+from relay_cli.tailing import QUEUED, Fact, standing_of, steps_since
+from relay_core.messages import (
+    AgentId,
+    AnswerState,
+    ClaimState,
+    Delivery,
+    DeliveryId,
+    DeliveryState,
+    MessageId,
+    RequestAnswer,
+    TurnStatus,
+)
 
 S = DeliveryState
+WAITING = RequestAnswer(state=AnswerState.WAITING)
+ANSWERED = RequestAnswer(state=AnswerState.ANSWERED, reply_id=MessageId(2))
 
 
 def delivery(state: DeliveryState, **fields: Any) -> Delivery:
@@ -19,7 +31,7 @@ def delivery(state: DeliveryState, **fields: Any) -> Delivery:
 
 def told(former: Delivery | None, now: Delivery) -> list[tuple[str, str | None]]:
     standing = QUEUED if former is None else standing_of(former)
-    return [(each.state.value, each.turn_status) for each in steps_since(standing, now)]
+    return [(each.fact.value, each.delivery.turn_status) for each in steps_since(standing, now)]
 
 
 @pytest.mark.parametrize("state", [S.QUEUED, S.LEASED, S.INJECTING])
@@ -33,7 +45,7 @@ def test_what_only_passes_is_not_told(state: DeliveryState):
 def test_what_matters_is_told_once(state: DeliveryState):
     now = delivery(state, reason="why")
 
-    assert told(None, now) == [(state.value, None)]
+    assert told(None, now) == [("delivery", None)]
     assert told(now, now) == []
 
 
@@ -44,5 +56,39 @@ def test_another_reason_is_told_again():
 def test_a_turn_that_ended_before_anybody_looked_was_delivered_first():
     ended = delivery(S.DELIVERED, turn_status=TurnStatus.COMPLETED)
 
-    assert told(None, ended) == [("delivered", None), ("delivered", "completed")]
-    assert told(delivery(S.DELIVERED), ended) == [("delivered", "completed")]
+    assert told(None, ended) == [("delivery", None), ("turn", "completed")]
+    assert told(delivery(S.DELIVERED), ended) == [("turn", "completed")]
+
+
+def test_an_answer_is_told_once_whether_the_turn_has_ended_or_not():
+    waits = delivery(S.DELIVERED, answer=WAITING)
+    answered = delivery(S.DELIVERED, answer=ANSWERED)
+    ended = delivery(S.DELIVERED, answer=ANSWERED, turn_status=TurnStatus.COMPLETED)
+
+    assert told(None, waits) == [("delivery", None)]
+    assert told(waits, answered) == [("answer", None)]
+    assert told(answered, ended) == [("turn", "completed")]
+
+
+def test_that_a_turn_ended_without_a_reply_is_told():
+    left = RequestAnswer(state=AnswerState.ENDED_WITHOUT_REPLY, reason="joined_a_turn")
+    ended = delivery(S.DELIVERED, answer=left, turn_status=TurnStatus.COMPLETED)
+
+    assert [fact for fact, _ in told(delivery(S.DELIVERED), ended)] == ["turn", "answer"]
+
+
+@pytest.mark.parametrize(
+    ("former", "now", "shown"),
+    [
+        (None, ClaimState.HELD, ClaimState.HELD),
+        (ClaimState.HELD, ClaimState.DONE, ClaimState.DONE),
+        (ClaimState.HELD, None, ClaimState.OPEN),
+    ],
+)
+def test_work_that_changes_hands_is_told_at_who_has_or_had_it(
+    former: ClaimState | None, now: ClaimState | None, shown: ClaimState
+):
+    row = delivery(S.LEASED)
+    (step,) = steps_since(standing_of(row, former), row, now)
+
+    assert (step.fact, step.claim) == (Fact.WORK, shown)

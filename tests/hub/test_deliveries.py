@@ -384,5 +384,9 @@ async def test_an_agent_hears_what_became_of_what_it_sent(hub: Hub):
             "state": "delivered",
             "reason": None,
             "sender": "a",
+            "turnStatus": None,
+            "answer": None,
+            "claim": None,
+            "atMs": hub.clock.ms,
         }
     ]

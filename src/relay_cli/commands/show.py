@@ -15,6 +15,7 @@ from relay_core.host_api import DecisionList, DecisionsRequest, HostStatus
 from relay_core.hub_api import MessageView
 from relay_core.messages import REQUEST, AgentId, Delivery, DeliveryState, MessageId, Struct
 from relay_core.plans import Decision
+from relay_core.receipts import told_together
 
 
 class ExplainedMessage(MessageView):
@@ -102,6 +103,10 @@ def _print_message(view: MessageView, output: Output) -> None:
         ],
         empty="no recipient",
     )
+    if view.deliveries:
+        output.line()
+    for told in told_together(view):
+        output.line(told)
 
 
 def _answer_cell(delivery: Delivery) -> str:

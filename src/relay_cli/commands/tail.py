@@ -15,9 +15,10 @@ from relay_cli.connection import open_hub
 from relay_cli.options import identifier, json_option, url_option
 from relay_cli.output import Output
 from relay_cli.problems import ExitCode
-from relay_cli.tailing import Event, EventKind, Tail
+from relay_cli.tailing import Event, EventKind, Fact, Tail
 from relay_cli.view import shortened
 from relay_core.messages import OPERATOR, AgentId, Delivery
+from relay_core.receipts import answer_words, work_words
 
 if TYPE_CHECKING:
     from relay_core.hub_client import HubClient
@@ -31,11 +32,13 @@ MOST_COUNTED = 1_000_000
     help="""Show messages and what becomes of them, as it happens.
 
     A line for each message that comes in for an agent, and one for each step that matters: it is
-    delivered, held, skipped, given up, or the turn that carried it has ended. Runs until Ctrl-C.
-    When the hub goes away, it waits for it to come back and then shows what it has missed.
+    delivered, held, skipped, given up, the turn that carried it has ended, its work was taken or
+    ended, it was answered. Runs until Ctrl-C. When the hub goes away, it waits for it to come back
+    and then shows what it has missed.
 
     With `--json` each line is one object: `event` is `connected`, `disconnected`, `mail` or
-    `receipt`; the latter two hold the `message` and its `delivery`.
+    `receipt`; the latter two hold the `message` and its `delivery`, and the `fact` of a receipt is
+    `delivery`, `turn`, `work` or `answer`.
 
     \b
     Examples:
@@ -115,10 +118,14 @@ def line_of(event: Event) -> str:
     way = f"{message.id}  {message.from_} to {delivery.agent_id}"
     if event.event is EventKind.MAIL:
         return f"{way}: {shortened(message.subject or message.body, SHOWN_CHARACTERS)}"
-    return f"{way}  {_told(delivery)}"
+    return f"{way}  {_told(event, delivery)}"
 
 
-def _told(delivery: Delivery) -> str:
-    if delivery.turn_status is not None:
+def _told(event: Event, delivery: Delivery) -> str:
+    if event.fact is Fact.TURN:
         return f"turn {delivery.turn_status}"
+    if event.fact is Fact.WORK and event.claim is not None:
+        return work_words(event.claim)
+    if event.fact is Fact.ANSWER and delivery.answer is not None:
+        return answer_words(delivery.answer)
     return f"{delivery.state} ({delivery.reason})" if delivery.reason else str(delivery.state)

@@ -14,6 +14,7 @@ from relay_cli.patience import finish
 from relay_cli.view import NOTHING, ago
 from relay_core.hub_api import MessageView
 from relay_core.messages import MessageId, Struct
+from relay_core.receipts import told_together
 
 if TYPE_CHECKING:
     from relay_core.hub_client import HubClient
@@ -74,18 +75,8 @@ def _print(view: MessageView, now_ms: int, output: Output) -> None:
     if view.subject:
         output.line(f"    subject: {view.subject}")
     output.block("\n".join(f"    {line}".rstrip() for line in view.body.split("\n")))
-    output.line(f"    ({_where(view)})")
-
-
-def _where(view: MessageView) -> str:
-    """Say where the deliveries stand, agents in the same state together."""
-    agents: dict[str, list[str]] = {}
-    for delivery in view.deliveries:
-        state = str(delivery.state)
-        if delivery.reason:
-            state += f" ({delivery.reason})"
-        agents.setdefault(state, []).append(delivery.agent_id)
-    return "; ".join(f"{state}: {', '.join(ids)}" for state, ids in agents.items()) or NOTHING
+    for told in told_together(view) or (NOTHING,):
+        output.line(f"    ({told})")
 
 
 async def _conversation(message_id: int, url: str | None) -> tuple[MessageView, ...]:

@@ -18,4 +18,4 @@ async def note_reply(
     if asked is None or not await tx.add_reply(request.id, agent_id, reply_id):
         return
     await claims.end_answered(tx, request.id, agent_id)
-    changes.receipts.append((request.from_, asked))
+    changes.receipts.append((request, asked))

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from relay_core.delivery import Event, OfferAgain, ReopenClaim, TellSender, allows, step
 from relay_core.errors import HubRefused, IllegalTransition
-from relay_core.messages import AgentId, Delivery, DeliveryState
+from relay_core.hub_api import ReceiptFrame
+from relay_core.messages import AgentId, Delivery, DeliveryState, Message
 from relay_hub.limits import Limits
 from relay_hub.store import Transaction
 
@@ -19,7 +20,8 @@ class Changes:
         self.jitter = jitter
         self.limits = limits
         self.mail: dict[AgentId, int] = {}
-        self.receipts: list[tuple[AgentId, Delivery]] = []
+        self.receipts: list[tuple[Message, Delivery]] = []
+        self.told: tuple[ReceiptFrame, ...] = ()
         self.fenced: dict[AgentId, int] = {}
         self.reopened: list[Delivery] = []
         self.died: list[Delivery] = []
@@ -28,6 +30,7 @@ class Changes:
         """Forget what an earlier run of the same transaction left."""
         self.mail.clear()
         self.receipts.clear()
+        self.told = ()
         self.fenced.clear()
         self.reopened.clear()
         self.died.clear()
@@ -79,4 +82,4 @@ async def tell_sender(tx: Transaction, delivery: Delivery, changes: Changes) -> 
     """Note that the sender of a delivery's message is to hear where it stands."""
     message = await tx.message(delivery.message_id)
     if message is not None:
-        changes.receipts.append((message.from_, delivery))
+        changes.receipts.append((message, delivery))

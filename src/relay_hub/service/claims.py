@@ -82,7 +82,8 @@ async def _grant(tx: Transaction, claim: ClaimRow, own: Delivery, changes: Chang
     if own.state is DeliveryState.SKIPPED and own.reason == CLAIMED_BY_OTHER:
         own = await apply(tx, own, ClaimReopened(), changes)
         changes.mail.pop(own.agent_id, None)
-    await apply_where_allowed(tx, own, Claimed(token=granted.token), changes)
+    own = await apply_where_allowed(tx, own, Claimed(token=granted.token), changes)
+    await tell_sender(tx, own, changes)
     for other in await tx.deliveries_of(claim.message_id):
         if other.id != own.id and other.agent_id != own.agent_id:
             await apply_where_allowed(tx, other, ClaimTakenByOther(), changes)
@@ -144,6 +145,8 @@ async def release(
     own = await tx.delivery_for(message_id, request.agent_id)
     if own is not None and own.state is DeliveryState.LEASED:
         await apply(tx, own, Skipped(reason="released"), changes)
+    elif own is not None:
+        await tell_sender(tx, own, changes)
     await _offer_again(tx, message_id, request.agent_id, changes)
     return opened
 
@@ -172,6 +175,8 @@ async def lapse(tx: Transaction, message_id: MessageId, changes: Changes) -> Non
     await tx.put_claim(replace(_opened(claim), lapses=lapses))
     if own is not None and own.state is DeliveryState.LEASED:
         await apply(tx, own, ClaimReopened(), changes)
+    if own is not None:
+        await tell_sender(tx, own, changes)
     await _offer_again(tx, message_id, claim.agent_id, changes)
 
 

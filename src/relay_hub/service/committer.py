@@ -12,7 +12,7 @@ from relay_core.messages import Struct
 from relay_core.ports import Clock, Random
 from relay_hub.callers import USER, Caller, Once
 from relay_hub.limits import Limits
-from relay_hub.service import claims, guard, notices
+from relay_hub.service import claims, guard, notices, receipts
 from relay_hub.service.changes import Changes
 from relay_hub.service.guard import GuardStopped
 from relay_hub.service.once import answer_once
@@ -71,6 +71,8 @@ class Committer:
                 await claims.settle(tx, changes)
             if changes.died:
                 await notices.tell_of_the_dead(tx, changes)
+            if changes.receipts:
+                changes.told = await receipts.made(tx, changes)
             return result
 
         try:
@@ -124,8 +126,8 @@ class Committer:
             self._streams.fence(agent_id, epoch)
         for agent_id, up_to in changes.mail.items():
             self._streams.mail(agent_id, up_to)
-        for sender, delivery in changes.receipts:
-            self._streams.receipt(sender, delivery)
+        for receipt in changes.told:
+            self._streams.receipt(receipt)
 
 
 class NoRoom(Struct):

@@ -5,14 +5,14 @@ from __future__ import annotations
 from relay_core.delivery import MarkedRead
 from relay_core.errors import HubRefused
 from relay_core.hub_api import Cancellation, MessageView, SendRequest, SendResponse
-from relay_core.messages import AgentId, Delivery, DeliveryState, Message, MessageId
+from relay_core.messages import AgentId, DeliveryState, Message, MessageId
 from relay_hub.callers import Caller
 from relay_hub.limits import Limits
-from relay_hub.service import cancelling, checks, requests, sending
+from relay_hub.service import cancelling, checks, sending
 from relay_hub.service.changes import Changes, apply
 from relay_hub.service.committer import Committer
 from relay_hub.service.presence import Presence
-from relay_hub.service.views import joined, view_for
+from relay_hub.service.views import view_for, whole
 from relay_hub.store import Reads, Transaction
 
 
@@ -41,11 +41,12 @@ class MessageCalls:
     async def one(self, message_id: MessageId, caller: Caller) -> MessageView:
         """Show a message and where its deliveries stand; to a recipient, its own."""
 
-        async def work(reads: Reads) -> tuple[Message | None, tuple[Delivery, ...]]:
-            return await _read(reads, message_id)
+        async def work(reads: Reads) -> MessageView | None:
+            message = await reads.message(message_id)
+            return None if message is None else await whole(reads, message, self._presence)
 
-        message, deliveries = await self._look(work)
-        view = None if message is None else view_for(message, deliveries, caller)
+        found = await self._look(work)
+        view = None if found is None else view_for(found, caller)
         if view is None:
             raise _unknown(message_id)
         return view
@@ -59,12 +60,13 @@ class MessageCalls:
         """
 
         async def work(reads: Reads) -> tuple[MessageView, ...]:
-            message, deliveries = await _read(reads, message_id)
-            if message is None or view_for(message, deliveries, caller) is None:
+            message = await reads.message(message_id)
+            named = None if message is None else await whole(reads, message, self._presence)
+            if message is None or named is None or view_for(named, caller) is None:
                 raise _unknown(message_id)
             root = message.conversation_id or message.id
             views = [
-                view_for(each, await requests.answered(reads, each), caller)
+                view_for(await whole(reads, each, self._presence), caller)
                 for each in await reads.conversation(root, since, most)
             ]
             return tuple(view for view in views if view is not None)
@@ -117,15 +119,10 @@ class MessageCalls:
             waiting = {DeliveryState.QUEUED, DeliveryState.LEASED, DeliveryState.HELD}
             if delivery.state in waiting:
                 await apply(tx, delivery, MarkedRead(), changes)
-            return joined(message, await requests.answered(tx, message))
+            return await whole(tx, message, self._presence)
 
         view = await self._change(work, MessageView, caller)
-        return view_for(view, view.deliveries, caller) or view
-
-
-async def _read(reads: Reads, message_id: MessageId) -> tuple[Message | None, tuple[Delivery, ...]]:
-    message = await reads.message(message_id)
-    return message, () if message is None else await requests.answered(reads, message)
+        return view_for(view, caller) or view
 
 
 def _unknown(message_id: MessageId) -> HubRefused:

@@ -59,6 +59,12 @@ async def answered(reads: Reads, message: Message) -> tuple[Delivery, ...]:
     )
 
 
+async def answer(reads: Reads, delivery: Delivery) -> RequestAnswer:
+    """Where the answer of one recipient of a request stands."""
+    replies = await reads.replies_to(delivery.message_id)
+    return await _answer(reads, delivery, replies.get(delivery.agent_id))
+
+
 async def _answer(reads: Reads, delivery: Delivery, reply: MessageId | None) -> RequestAnswer:
     if reply is not None:
         return RequestAnswer(state=AnswerState.ANSWERED, reply_id=reply)

@@ -2,13 +2,14 @@
 
 Started by the launcher file as ``python -I -S mcp_pipe.py SOCKET``, once for each thread. Codex
 never starts it again, so it outlives every host: it connects anew for each line, starts the host
-where none answers, and says by itself what to do while none does. It ends when its stdin does, and
-imports little, because there is one of it for each session.
+where none answers, and says by itself what to do while none does. It ends when its stdin does.
+There is one for each session, so it is small: it imports little (`json` would be a quarter of its
+memory), and `Pipe.shrink` gives back what it needs for its work alone.
 """
 
+import _json
 import _socket
 import _thread
-import json
 import posix
 import select
 import sys
@@ -16,7 +17,7 @@ from time import monotonic, sleep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # at run time it would be one more import
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 LINE_BYTES = 1024 * 1024
 """The longest line that is taken; a message of the largest size fits."""
@@ -40,6 +41,14 @@ MOST_ARGUMENT = 100_000
 TYPE_AND_OTHERS = 0o170077
 FOLDER_OF_MINE = 0o040000
 
+QUIET_MS = 1_000
+"""How long no line comes before the pipe gives memory back."""
+SHELL = "/bin/sh"
+PLACE = ("sh", "-c", "read line; exit 0", "agent-relay-tools")
+"""What stays where the client started the pipe, and ends with it: nobody writes that line.
+
+Named by its last word; some shells look at the first one for what they are to be.
+"""
 HOST = ("-m", "relay_cli", "up", "--detach")
 LAUNCHER = "/.local/share/agent-relay/launcher"
 LAUNCHER_BYTES = 16 * 1024
@@ -90,8 +99,11 @@ class Unsafe(Exception):
 class Pipe:
     """One session's pipe: several lines may be under way at once."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, client: int) -> None:
         self.path = path
+        self.client = client
+        self.has_moved = False
+        self.ended = self.running = -1
         self.writing = _thread.allocate_lock()
         self.counting = _thread.allocate_lock()
         self.under_way = 0
@@ -102,7 +114,7 @@ class Pipe:
 
     def run(self) -> None:
         """Take lines until stdin ends; what is under way then gets a moment to end."""
-        for line in lines(0):
+        for line in lines(0, self.shrink):
             self.take(line)
         give_up = monotonic() + WAIT_S + ALIVE_S
         while self.under_way and monotonic() < give_up:
@@ -150,6 +162,33 @@ class Pipe:
             while data:
                 data = data[posix.write(1, data) :]
 
+    def shrink(self) -> bool:
+        """Go on as a child of this process; False while something is under way.
+
+        Starting and working touch nearly all of Python's code, 4 MB that count for the pipe where
+        no other Python runs. A child begins with none of it, and takes what it needs.
+        """
+        with self.counting:  # a lock that a thread held would stay held in the child
+            if self.under_way or self.starting:
+                return False
+            try:
+                if self.running < 0:
+                    self.ended, self.running = posix.pipe()
+                if posix.fork():
+                    self.leave()
+            except OSError:
+                return True  # there is no room for another process, and this one goes on
+            self.has_moved = True
+        return True
+
+    def leave(self) -> None:
+        """End this process; the one that the client started stays until the child ends."""
+        if not self.has_moved:
+            posix.dup2(self.ended, 0)
+            posix.close(1)
+            posix.execv(SHELL, PLACE)
+        posix._exit(0)  # pyright: ignore[reportPrivateUsage] # noqa: SLF001 - `os` is slow to import
+
     # Answers -------------------------------------------------------------------------------------
 
     def answer(self, line: bytes, request: Fields) -> bytes:
@@ -157,7 +196,7 @@ class Pipe:
         if request["method"] != "tools/call":
             return self.answer_quickly(line, request)
         try:
-            return checked(self.ask_patiently(request_line(line), request), request)
+            return checked(self.ask_patiently(self.for_host(line), request), request)
         except Down as down:
             return refusal(request, UNSURE if down.sent else DOWN)
         except Hung:
@@ -165,10 +204,14 @@ class Pipe:
         except Unsafe:
             return refusal(request, UNSAFE)
 
+    def for_host(self, line: bytes) -> bytes:
+        """Write the line for the host; carriage returns in JSON are nothing but space."""
+        return OPERATION % (line.strip(), self.client)
+
     def answer_quickly(self, line: bytes, request: Fields) -> bytes:
         """Answer what needs no session; a thread must get its tools while the host is down."""
         try:
-            return checked(ask(self.path, request_line(line), QUICK_S), request)
+            return checked(ask(self.path, self.for_host(line), QUICK_S), request)
         except (Down, Hung, Unsafe) as fault:
             if isinstance(fault, Down):
                 self.start_host()
@@ -221,11 +264,6 @@ class Pipe:
 
 
 # --- talking to the host ---------------------------------------------------------------------
-
-
-def request_line(line: bytes) -> bytes:
-    """Write the line for the host; carriage returns in JSON are nothing but space."""
-    return OPERATION % (line.strip(), posix.getppid())
 
 
 def ask(path: str, line: bytes, limit_s: float | None = None) -> bytes:
@@ -291,7 +329,7 @@ def checked(line: bytes, request: Fields) -> bytes:
         return line[len(DONE) : -len(NOTHING_ELSE)]
     read = read_object(line) or {}
     if read.get("ok") is True:
-        return json.dumps(read.get("body")).encode()
+        return written(read.get("body"))
     said = [str(read[name]) for name in ("detail", "fix") if read.get(name)]
     detail = "; ".join(said) or "its host's answer cannot be read"
     return refusal(request, f"Agent Relay: {detail}. Tell your user.")
@@ -358,10 +396,49 @@ def offline(line: bytes) -> bytes:
 # --- JSON ------------------------------------------------------------------------------------
 
 
-def lines(descriptor: int) -> "Iterator[bytes | None]":
-    """Yield each line, and None for one that is too long, of which nothing is kept."""
+class Reading:
+    """How JSON is read: the settings that `json` gives its scanner, in C, of itself."""
+
+    strict = True
+    object_hook = object_pairs_hook = None
+    parse_float = float
+    parse_int = int
+
+    @staticmethod
+    def parse_constant(name: str) -> object:
+        """Refuse NaN and Infinity, which are no JSON."""
+        raise ValueError(name)
+
+
+READ = _json.make_scanner(Reading)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+WRITE = _json.make_encoder(
+    markers=None,
+    default=repr,
+    encoder=_json.encode_basestring_ascii,
+    indent=None,
+    key_separator=": ",
+    item_separator=", ",
+    sort_keys=False,
+    skipkeys=False,
+    allow_nan=True,
+)
+SPACE = " \t\n\r"
+
+
+def lines(descriptor: int, rest: "Callable[[], bool]") -> "Iterator[bytes | None]":
+    """Yield each line, and None for one that is too long, of which nothing is kept.
+
+    `rest` is called when no line has come for a moment, until it returns True.
+    """
     data, lost = b"", False
-    while chunk := posix.read(descriptor, CHUNK):
+    waiting = select.poll()
+    waiting.register(descriptor, select.POLLIN)
+    while True:
+        while not waiting.poll(QUIET_MS) and not rest():
+            pass
+        chunk = posix.read(descriptor, CHUNK)
+        if not chunk:
+            break
         *whole, data = (data + chunk).split(b"\n")
         for line in whole:
             yield None if lost or len(line) > LINE_BYTES else line
@@ -375,11 +452,12 @@ def lines(descriptor: int) -> "Iterator[bytes | None]":
 def read_object(line: bytes) -> Fields | None:
     """Read a JSON object; None where a line is none."""
     try:
-        read: object = json.loads(line.decode(), parse_constant=no_constant)
-    except (ValueError, RecursionError):
+        text = line.decode().strip(SPACE)
+        read, end = READ(text, 0)
+    except (ValueError, RecursionError, StopIteration):
         return None
     found = fields_of(read)
-    return found if isinstance(read, dict) else None
+    return found if found is read and end == len(text) else None
 
 
 def fields_of(value: object) -> Fields:
@@ -396,14 +474,14 @@ def names_call(request: Fields) -> bool:
     return bool(meta.get("threadId")) and bool(meta.get("callId"))
 
 
-def no_constant(name: str) -> object:
-    """Refuse NaN and Infinity, which are no JSON."""
-    raise ValueError(name)
+def written(value: object) -> bytes:
+    """Write a value as JSON."""
+    return "".join(WRITE(value, 0)).encode()
 
 
 def answered(request: Fields, result: Fields) -> bytes:
     """Write an answer."""
-    return json.dumps({"jsonrpc": "2.0", "id": request.get("id"), "result": result}).encode()
+    return written({"jsonrpc": "2.0", "id": request.get("id"), "result": result})
 
 
 def refusal(request: Fields, text: str) -> bytes:
@@ -417,13 +495,13 @@ def failure(request: Fields | None, code: int, message: str) -> bytes:
     """Write an error of the protocol."""
     error = {"code": code, "message": message}
     number = None if request is None else request.get("id")
-    return json.dumps({"jsonrpc": "2.0", "id": number, "error": error}).encode()
+    return written({"jsonrpc": "2.0", "id": number, "error": error})
 
 
 if __name__ == "__main__":
     try:
         posix.chdir("/")  # the plugin's folder may go; nothing here is looked for by its place
-        Pipe(sys.argv[1]).run()
+        Pipe(sys.argv[1], posix.getppid()).run()
     except BrokenPipeError:
         pass  # the client has gone
     finally:

@@ -28,6 +28,7 @@ class Pipe:
     """A running pipe, and the way to talk to it."""
 
     def __init__(self, control: Path, home: Path) -> None:
+        self.control = control
         self.process = subprocess.Popen(
             [sys.executable, "-I", "-S", FOLDER / "run_cached.py", FOLDER / "mcp_pipe.py", control],
             stdin=subprocess.PIPE,
@@ -52,6 +53,19 @@ class Pipe:
     def read(self) -> dict[str, Any]:
         assert self.process.stdout is not None
         return dict(json.loads(self.process.stdout.readline()))
+
+    def worker(self) -> int:
+        """The process that works, as soon as it is another one than the client started."""
+        give_up = time.monotonic() + LIMIT_S
+        while time.monotonic() < give_up:
+            table = subprocess.check_output(["ps", "-Aww", "-o", "pid=,args="], text=True)
+            rows = [row.split(maxsplit=1) for row in table.splitlines()]
+            stays = next(row[1] for row in rows if row[0] == str(self.process.pid))
+            found = [int(row[0]) for row in rows if row[-1].endswith(str(self.control))]
+            if stays.endswith("agent-relay-tools") and found:
+                return found[0]
+            time.sleep(0.05)
+        raise AssertionError("it has not moved")
 
     def end(self) -> tuple[list[dict[str, Any]], bytes]:
         """Close its stdin; what it said until it ended, and on its stderr."""
@@ -275,3 +289,30 @@ def test_a_client_that_goes_away_ends_it(pipe: Pipe):
     pipe.process.stdout.close()
     pipe.write(b"garbage")
     assert pipe.process.wait(LIMIT_S) in (0, -signal.SIGPIPE)
+
+
+def test_in_a_quiet_moment_it_moves_into_a_process_that_has_mapped_little(
+    control: Path, pipe: Pipe
+):
+    first = pipe.worker()
+    host = Host(control, done({"jsonrpc": "2.0", "id": 1, "result": {}}))
+    pipe.ask(1, "tools/call", **CALL)
+
+    assert pipe.read()["result"] == {}
+    assert json.loads(host.lines[0])["body"]["parent"] == os.getpid()
+    assert first != pipe.process.pid
+    give_up = time.monotonic() + LIMIT_S
+    while pipe.worker() == first and time.monotonic() < give_up:
+        time.sleep(0.05)
+    assert pipe.worker() != first, "after work it has moved again"
+    pipe.ask(2, "ping")
+    assert pipe.read()["result"] == {}
+    assert pipe.end() == ([], b"")
+
+
+def test_what_the_client_started_ends_with_the_process_that_works(pipe: Pipe):
+    os.kill(pipe.worker(), signal.SIGKILL)
+
+    assert pipe.process.wait(LIMIT_S) == 0
+    assert pipe.process.stdout is not None
+    assert pipe.process.stdout.read() == b""

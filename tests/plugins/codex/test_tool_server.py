@@ -86,6 +86,7 @@ def test_each_tool_needs_no_approval_and_any_reader_understands_its_arguments(to
     hints = tool["annotations"]
     assert (hints["destructiveHint"], hints["openWorldHint"]) == (False, False)
     assert isinstance(hints["readOnlyHint"], bool)
+    assert isinstance(hints["idempotentHint"], bool)
     taken = tool["inputSchema"]
     assert (taken["type"], taken["additionalProperties"]) == ("object", False)
     for argument in taken["properties"].values():

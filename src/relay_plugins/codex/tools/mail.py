@@ -11,12 +11,15 @@ from relay_core import (
     ACK,
     HUB,
     REQUEST,
+    Delivery,
     DeliveryState,
     Message,
     MessageId,
+    MessageView,
     RelayError,
     SendRequest,
     Struct,
+    told_of,
 )
 from relay_core import SendResponse as Sent
 from relay_plugins.codex.tools.tool import Call, Given, Input
@@ -26,6 +29,12 @@ EXCERPT_CHARS = 2_000
 
 PAGE_CHARS = 20_000
 """How much of one body is shown at once."""
+
+RECEIPTS = 20
+"""How many recipients of one message are shown at once."""
+
+FEW_RECEIPTS = 5
+"""How many recipients of each message a list shows."""
 
 Body = Annotated[str, Meta(min_length=1, description="The text, in full sentences.")]
 Subject = Annotated[str, Meta(description="One short line that says what it is about.")]
@@ -182,6 +191,9 @@ class InboxInput(Input):
     offset: Annotated[
         int, Meta(ge=0, description="With messageId: begin at this character of its body.")
     ] = 0
+    skip: Annotated[
+        int, Meta(ge=0, description="With messageId: leave out so many of its receipts.")
+    ] = 0
 
 
 class ThreadInput(Input):
@@ -192,10 +204,27 @@ class ThreadInput(Input):
     limit: Annotated[int, Meta(ge=1, le=50, description="How many.")] = 20
 
 
+class Receipt(Struct):
+    """What became of a message of this session at one recipient; `told` says it in words.
+
+    `answer` is the number of the message that answers a question, 0 where there is none.
+    """
+
+    agent_id: str
+    told: str
+    state: DeliveryState
+    reason: str
+    away: bool
+    turn: str
+    answer: int
+
+
 class Shown(Struct):
     """A message; of a body of `bodyChars` characters the part that ends before `bodyNext`.
 
-    `bodyNext` is 0 where the body ends with this part.
+    `bodyNext` is 0 where the body ends with this part. `receipts` are there for what this session
+    sent: those of the first of its `recipients`, or of those after what was skipped; `receiptsNext`
+    is how many to skip for the next ones, 0 where there are none.
     """
 
     id: int
@@ -211,6 +240,9 @@ class Shown(Struct):
     pair_id: str = ""
     claimable: bool = False
     claimed_by: str = ""
+    recipients: int = 0
+    receipts: tuple[Receipt, ...] = ()
+    receipts_next: int = 0
 
 
 class InboxOutput(Struct):
@@ -236,8 +268,13 @@ async def inbox(call: Call, given: InboxInput) -> Given[InboxOutput]:
     """List the newest messages, or read one."""
     agent = call.agent
     if given.message_id:
-        shown = show(await agent.message(given.message_id), given.offset, PAGE_CHARS)
+        view = await agent.message(given.message_id)
+        read = show(view, given.offset, PAGE_CHARS)
+        shown = with_receipts(read, view, call, skip=given.skip, most=RECEIPTS)
         text = f"Message {shown.id} from {shown.from_}."
+        if shown.receipts:
+            said = "; ".join(f"{each.agent_id}: {each.told}" for each in shown.receipts)
+            text = f"Message {shown.id} to {shown.to}. {said}."
         one = InboxOutput(messages=(shown,), before=0, note=_note((shown,)))
         return Given(value=one, text=text)
     # One more than was asked for tells whether there is more.
@@ -251,7 +288,10 @@ async def inbox(call: Call, given: InboxInput) -> Given[InboxOutput]:
 async def thread(call: Call, given: ThreadInput) -> Given[ThreadOutput]:
     """List a conversation."""
     found = await call.agent.thread(given.message_id, since=given.after)
-    page = tuple(show(each, 0, EXCERPT_CHARS) for each in found[: given.limit])
+    page = tuple(
+        with_receipts(show(each, 0, EXCERPT_CHARS), each, call, skip=0, most=FEW_RECEIPTS)
+        for each in found[: given.limit]
+    )
     after = page[-1].id if len(found) > given.limit else 0
     text = f"{_count(page)}{f'; later ones with after={after}' if after else ''}."
     return Given(value=ThreadOutput(messages=page, after=after, note=_note(page)), text=text)
@@ -277,12 +317,41 @@ def show(message: Message, offset: int, most: int) -> Shown:
     )
 
 
+def with_receipts(shown: Shown, view: MessageView, call: Call, *, skip: int, most: int) -> Shown:
+    """Add what became of a message that this session sent: `most` recipients after `skip`."""
+    if view.from_ != call.agent.agent_id:
+        return shown
+    receipts = tuple(receipt(view, each) for each in view.deliveries[skip : skip + most])
+    count, after = len(view.deliveries), skip + len(receipts)
+    following = after if after < count else 0
+    return replace(shown, recipients=count, receipts=receipts, receipts_next=following)
+
+
+def receipt(view: MessageView, delivery: Delivery) -> Receipt:
+    """Say what became of a message at one recipient."""
+    answer = delivery.answer
+    return Receipt(
+        agent_id=delivery.agent_id,
+        told=told_of(view, delivery),
+        state=delivery.state,
+        reason=delivery.reason or "",
+        away=bool(delivery.away),
+        turn=delivery.turn_status or "",
+        answer=(answer.reply_id or 0) if answer is not None else 0,
+    )
+
+
 def _note(page: tuple[Shown, ...]) -> str:
+    notes = [NOTE]
     cut = next((each for each in page if each.body_next), None)
-    if cut is None:
-        return NOTE
-    more = f"relay_inbox with messageId={cut.id} and offset={cut.body_next} reads on."
-    return f"{NOTE} Not every body is whole: {more}"
+    if cut is not None:
+        more = f"relay_inbox with messageId={cut.id} and offset={cut.body_next} reads on."
+        notes.append(f"Not every body is whole: {more}")
+    more_receipts = next((each for each in page if each.receipts_next), None)
+    if more_receipts is not None:
+        shown = f"messageId={more_receipts.id} and skip={more_receipts.receipts_next}"
+        notes.append(f"Message {more_receipts.id} has more recipients: relay_inbox with {shown}.")
+    return " ".join(notes)
 
 
 def _count(page: tuple[Shown, ...]) -> str:

@@ -47,8 +47,9 @@ TABLE: tuple[AnyTool, ...] = (
     Tool(
         name="relay_inbox",
         title="Read messages",
-        about="List the newest messages sent to this session, or read one of them whole. Messages "
-        "arrive by themselves as turns: this is for those of a digest, and for looking back.",
+        about="List the newest messages sent to this session, or read one of them whole, or one "
+        "that you sent, with what became of it at each recipient. Messages arrive by themselves as "
+        "turns: this is for those of a digest, and for looking back.",
         takes=mail.InboxInput,
         gives=mail.InboxOutput,
         do=mail.inbox,
@@ -57,7 +58,8 @@ TABLE: tuple[AnyTool, ...] = (
     Tool(
         name="relay_thread",
         title="Read a conversation",
-        about="List the messages of the conversation that a message belongs to.",
+        about="List the messages of the conversation that a message belongs to; of yours, "
+        "receipts say what became of them.",
         takes=mail.ThreadInput,
         gives=mail.ThreadOutput,
         do=mail.thread,
