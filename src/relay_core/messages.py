@@ -34,6 +34,9 @@ REQUEST = "request"
 REPLY = "reply"
 """The `type` of an answer that the hub made of a turn's final message."""
 
+RESULT = "result"
+"""The `type` of what the holder of claimable work has to say of its end."""
+
 META_LIMIT_BYTES = 16 * 1024
 """The most that a message's `meta`, or one annotation, may take as JSON."""
 
@@ -83,6 +86,18 @@ class ClaimState(enum.StrEnum):
     DONE = "done"
     FAILED = "failed"
     DEAD = "dead"
+
+
+class ClaimEvent(enum.StrEnum):
+    """What happened to a claim; renewals are none of it."""
+
+    TAKEN = "taken"
+    LAPSED = "lapsed"
+    RELEASED = "released"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    DEAD = "dead"
+    REOPENED = "reopened"
 
 
 class PairState(enum.StrEnum):

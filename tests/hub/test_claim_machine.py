@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from hub_kit import memory_hub
 from relay_core.errors import HubRefused, StaleEpoch
-from relay_core.messages import ClaimState, DeliveryState, MessageId
+from relay_core.messages import ClaimEvent, ClaimState, DeliveryState, MessageId
 from relay_hub.callers import USER
 
 AGENTS = ("a", "b", "c")
@@ -44,11 +44,12 @@ class Claims(RuleBasedStateMachine):
             return None
 
     def claiming(self, verb: str, name: str):
-        work = getattr(self.hub.service.claims, verb)
+        work, before = getattr(self.hub.service.claims, verb), self.claim()
         claim = self.tried(work(self.id, self.hub.claiming(name), USER))
         if claim is not None:
-            # An end that is told twice answers what is stored.
-            assert claim.token > self.tokens[-1] or claim.state in {"done", "failed"}
+            # What is told twice answers what is stored.
+            repeated = claim == before and verb not in {"take", "renew"}
+            assert repeated or (claim.token > self.tokens[-1] and claim.token > before.token)
             self.tokens.append(claim.token)
         return claim
 
@@ -66,12 +67,18 @@ class Claims(RuleBasedStateMachine):
 
     @rule(name=names, verb=st.sampled_from(["complete", "fail"]))
     def end(self, name: str, verb: str) -> None:
-        if self.claiming(verb, name) is not None:
+        had = self.holder == name
+        claim = self.claiming(verb, name)
+        assert claim is not None or not had
+        if had:
             self.holder = None
 
     @rule(name=names)
     def release(self, name: str) -> None:
-        if self.claiming("release", name) is not None:
+        had = self.holder == name
+        claim = self.claiming("release", name)
+        assert claim is not None or not had
+        if had:
             self.holder = None
 
     @rule(name=names)
@@ -135,6 +142,17 @@ class Claims(RuleBasedStateMachine):
             assert self.injected[each.agent_id] <= 1
             if self.injected[each.agent_id]:
                 assert each.state is DeliveryState.DELIVERED
+
+    @invariant()
+    def every_change_of_hands_is_on_record(self) -> None:
+        steps = self.run(self.hub.service.store.read(lambda reads: reads.hand_overs(self.id)))
+        tokens = [step.token for step in steps]
+        assert tokens == sorted(set(tokens))
+        taken = [step.agent_id for step in steps if step.event is ClaimEvent.TAKEN]
+        assert self.holder is None or (taken[-1], steps[-1].event) == (self.holder, "taken")
+        ends = [step for step in steps if step.event in {"completed", "failed", "dead"}]
+        assert len(ends) <= 1
+        assert ends in ([], list(steps[-1:]))
 
     @invariant()
     def open_work_is_offered_to_somebody(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from relay_hub.routes import agents, dead, deliveries, messages, pairs, tokens
+from relay_hub.routes import agents, claims, dead, deliveries, messages, pairs, tokens
 
 # The ones that are asked most often come first.
 ROUTES = (
@@ -10,6 +10,7 @@ ROUTES = (
     *deliveries.ROUTES,
     *agents.ROUTES,
     *pairs.ROUTES,
+    *claims.ROUTES,
     *dead.ROUTES,
     *tokens.ROUTES,
 )

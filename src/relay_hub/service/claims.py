@@ -7,13 +7,19 @@
 # Rule 3: only the sweep lapses a claim, so that a lease may end late but never early.
 # Rule 4: a holder that marked the message as read by itself is a polling client, which has no way
 #         to say that it is done: its claim ends as done.
+# Rule 5: each change of hands is on record, in the transaction that makes it; renewals are not. The
+#         record also tells a call that is repeated from one that comes too late.
 
 from __future__ import annotations
+
+from typing import TypeGuard
 
 from msgspec.structs import replace
 
 from relay_core.delivery import (
     CLAIMED_BY_OTHER,
+    COMES_BACK,
+    RELEASED,
     Claimed,
     ClaimExhausted,
     ClaimReopened,
@@ -25,11 +31,13 @@ from relay_core.errors import HubRefused
 from relay_core.hub_api import ClaimRequest
 from relay_core.messages import (
     AgentId,
+    ClaimEvent,
     ClaimState,
     Delivery,
     DeliveryState,
     MessageId,
 )
+from relay_core.work import HandOver
 from relay_hub.service import checks
 from relay_hub.service.changes import Changes, apply, apply_where_allowed, tell_sender
 from relay_hub.store import Transaction
@@ -37,6 +45,7 @@ from relay_hub.store.rows import ClaimRow
 
 ENDED = frozenset({ClaimState.DONE, ClaimState.FAILED, ClaimState.DEAD})
 _CLAIMABLE_FROM = frozenset({DeliveryState.QUEUED, DeliveryState.LEASED, DeliveryState.DELIVERED})
+_ENDED_BY = {ClaimState.DONE: ClaimEvent.COMPLETED, ClaimState.FAILED: ClaimEvent.FAILED}
 
 
 async def take(
@@ -59,18 +68,34 @@ async def take(
         raise _held(message_id, f"its work is {claim.state}", own)
     if claim.state is ClaimState.HELD and claim.agent_id != request.agent_id:
         raise _held(message_id, f"{claim.agent_id} has it", own)
-    if own.state not in _CLAIMABLE_FROM and own.reason != CLAIMED_BY_OTHER:
+    if own.state not in _CLAIMABLE_FROM and not _comes_back(own):
         raise HubRefused(
             409,
             "not_waiting",
             f"delivery {own.id} is {own.state}",
             delivery_ids=(own.id,),
         )
-    return await _grant(tx, claim, own, changes)
+    granted = await _grant(tx, claim, own, changes)
+    if request.kept:
+        changes.mail.pop(own.agent_id, None)
+    else:  # somebody took it for the agent, whose host is to renew it from now on
+        changes.has_mail(own)
+    return granted
+
+
+async def move(
+    tx: Transaction, claim: ClaimRow, event: ClaimEvent, agent_id: AgentId | None, changes: Changes
+) -> ClaimRow:
+    """Store a claim in its new state, and that it got there."""
+    moved = replace(claim, since_ms=changes.now_ms)
+    await tx.put_claim(moved)
+    step = HandOver(at_ms=changes.now_ms, event=event, agent_id=agent_id, token=claim.token)
+    await tx.add_hand_over(claim.message_id, step)
+    return moved
 
 
 async def _grant(tx: Transaction, claim: ClaimRow, own: Delivery, changes: Changes) -> ClaimRow:
-    granted = replace(
+    taken = replace(
         claim,
         state=ClaimState.HELD,
         token=claim.token + 1,
@@ -78,10 +103,9 @@ async def _grant(tx: Transaction, claim: ClaimRow, own: Delivery, changes: Chang
         claimed_ms=changes.now_ms,
         until_ms=changes.now_ms + changes.limits.claim_lease_ms,
     )
-    await tx.put_claim(granted)
-    if own.state is DeliveryState.SKIPPED and own.reason == CLAIMED_BY_OTHER:
+    granted = await move(tx, taken, ClaimEvent.TAKEN, own.agent_id, changes)
+    if _comes_back(own):
         own = await apply(tx, own, ClaimReopened(), changes)
-        changes.mail.pop(own.agent_id, None)
     await apply_where_allowed(tx, own, Claimed(token=granted.token), changes)
     for other in await tx.deliveries_of(claim.message_id):
         if other.id != own.id and other.agent_id != own.agent_id:
@@ -93,7 +117,7 @@ async def renew(
     tx: Transaction, message_id: MessageId, request: ClaimRequest, changes: Changes
 ) -> ClaimRow:
     """Give the holder another lease; 409 `stale_claim` when it is none."""
-    claim = await _held_claim(tx, message_id, request)
+    claim = _held_by(await _claim(tx, message_id, request), request)
     renewed = replace(
         claim, token=claim.token + 1, until_ms=changes.now_ms + changes.limits.claim_lease_ms
     )
@@ -113,11 +137,11 @@ async def end(
 ) -> ClaimRow:
     """Store that the work is done or has failed; nobody is offered it again."""
     claim = await _claim(tx, message_id, request)
-    if claim.state is state and claim.agent_id == request.agent_id:
+    if await _is_repeated(tx, request, claim, _ENDED_BY[state]):
         return claim
-    claim = await _held_claim(tx, message_id, request)
-    ended = replace(claim, state=state, token=claim.token + 1, until_ms=None, result=request.result)
-    await tx.put_claim(ended)
+    claim = _held_by(claim, request)
+    over = replace(claim, state=state, token=claim.token + 1, until_ms=None, result=request.result)
+    ended = await move(tx, over, _ENDED_BY[state], request.agent_id, changes)
     own = await tx.delivery_for(message_id, request.agent_id)
     if own is not None and own.state is DeliveryState.LEASED:
         own = await apply(tx, own, MarkedRead(), changes)
@@ -126,26 +150,52 @@ async def end(
     return ended
 
 
-async def end_answered(tx: Transaction, message_id: MessageId, agent_id: AgentId) -> None:
-    """End the work of a request as done: its holder has answered it."""
+async def end_answered(
+    tx: Transaction,
+    message_id: MessageId,
+    agent_id: AgentId,
+    changes: Changes,
+    *,
+    not_sent: str | None = None,
+) -> None:
+    """End the work of a request as done: its holder has answered it, or was not let."""
     claim = await tx.claim(message_id)
-    if claim is not None and claim.state is ClaimState.HELD and claim.agent_id == agent_id:
-        done = replace(claim, state=ClaimState.DONE, token=claim.token + 1, until_ms=None)
-        await tx.put_claim(done)
+    if _is_held_by(claim, agent_id):
+        await _done(tx, replace(claim, not_sent=not_sent), changes)
+
+
+async def _done(tx: Transaction, claim: ClaimRow, changes: Changes) -> None:
+    done = replace(claim, state=ClaimState.DONE, token=claim.token + 1, until_ms=None)
+    await move(tx, done, ClaimEvent.COMPLETED, claim.agent_id, changes)
 
 
 async def release(
     tx: Transaction, message_id: MessageId, request: ClaimRequest, changes: Changes
 ) -> ClaimRow:
     """Offer the work to the others; the one that gave it back is not asked again."""
-    claim = await _held_claim(tx, message_id, request)
-    opened = _opened(claim)
-    await tx.put_claim(opened)
+    claim = await _claim(tx, message_id, request)
+    if await _is_repeated(tx, request, claim, ClaimEvent.RELEASED):
+        return claim
+    opened = await _open(tx, _held_by(claim, request), request.agent_id, changes)
     own = await tx.delivery_for(message_id, request.agent_id)
     if own is not None and own.state is DeliveryState.LEASED:
-        await apply(tx, own, Skipped(reason="released"), changes)
-    await _offer_again(tx, message_id, request.agent_id, changes)
+        await apply(tx, own, Skipped(reason=RELEASED), changes)
     return opened
+
+
+async def give_back(
+    tx: Transaction, message_id: MessageId, agent_id: AgentId, changes: Changes
+) -> None:
+    """Offer the work to the others where this agent holds it, and will not end it any more."""
+    claim = await tx.claim(message_id)
+    if _is_held_by(claim, agent_id):
+        await _open(tx, claim, agent_id, changes)
+
+
+async def leave(tx: Transaction, agent_id: AgentId, changes: Changes) -> None:
+    """Offer to the others all that an agent holds that is about to be deleted."""
+    for claim in await tx.claims_of(agent_id):
+        await _open(tx, claim, agent_id, changes)
 
 
 async def lapse(tx: Transaction, message_id: MessageId, changes: Changes) -> None:
@@ -157,34 +207,34 @@ async def lapse(tx: Transaction, message_id: MessageId, changes: Changes) -> Non
         return
     own = await tx.delivery_for(message_id, claim.agent_id)
     if own is not None and own.state is DeliveryState.DELIVERED and own.reason == "read":
-        done = replace(claim, state=ClaimState.DONE, token=claim.token + 1, until_ms=None)
-        await tx.put_claim(done)
+        await _done(tx, claim, changes)
         return
-    lapses = claim.lapses + 1
+    former, lapses = claim.agent_id, claim.lapses + 1
+    opened = replace(_opened(claim), lapses=lapses)
+    opened = await move(tx, opened, ClaimEvent.LAPSED, former, changes)
     if lapses >= changes.limits.claim_lapses:
-        dead = replace(_opened(claim), state=ClaimState.DEAD, lapses=lapses)
-        await tx.put_claim(dead)
+        await bury(tx, opened, changes)
         for each in await tx.deliveries_of(message_id):
             await apply_where_allowed(tx, each, ClaimExhausted(), changes)
         if own is not None:
             await tell_sender(tx, own, changes)
         return
-    await tx.put_claim(replace(_opened(claim), lapses=lapses))
     if own is not None and own.state is DeliveryState.LEASED:
         await apply(tx, own, ClaimReopened(), changes)
-    await _offer_again(tx, message_id, claim.agent_id, changes)
+    await _offer_again(tx, message_id, former, changes)
+
+
+async def bury(tx: Transaction, claim: ClaimRow, changes: Changes) -> None:
+    """Store that the work is offered to nobody any more."""
+    dead = replace(claim, state=ClaimState.DEAD, token=claim.token + 1)
+    await move(tx, dead, ClaimEvent.DEAD, None, changes)
 
 
 async def settle(tx: Transaction, changes: Changes) -> None:
     """Reopen the claims that deliveries gave up in this transaction."""
     while changes.reopened:
         delivery = changes.reopened.pop()
-        claim = await tx.claim(delivery.message_id)
-        if claim is None or claim.state is not ClaimState.HELD:
-            continue
-        if claim.agent_id == delivery.agent_id:
-            await tx.put_claim(_opened(claim))
-            await _offer_again(tx, delivery.message_id, delivery.agent_id, changes)
+        await give_back(tx, delivery.message_id, delivery.agent_id, changes)
 
 
 async def resume(tx: Transaction, delivery: Delivery, changes: Changes) -> None:
@@ -203,9 +253,13 @@ async def resume(tx: Transaction, delivery: Delivery, changes: Changes) -> None:
 async def holds(tx: Transaction, delivery: Delivery) -> bool:
     """Tell whether a delivery may be injected, as far as claims go."""
     claim = await tx.claim(delivery.message_id)
-    if claim is None:
-        return True
-    return claim.state is ClaimState.HELD and claim.agent_id == delivery.agent_id
+    return claim is None or _is_held_by(claim, delivery.agent_id)
+
+
+async def _open(tx: Transaction, claim: ClaimRow, former: AgentId, changes: Changes) -> ClaimRow:
+    opened = await move(tx, _opened(claim), ClaimEvent.RELEASED, former, changes)
+    await _offer_again(tx, claim.message_id, former, changes)
+    return opened
 
 
 async def _offer_again(
@@ -229,19 +283,41 @@ async def _claim(tx: Transaction, message_id: MessageId, request: ClaimRequest) 
         return claim
     if await tx.message(message_id) is None:
         raise checks.refuse("unknown_message", f"there is no message {message_id}", status=404)
-    raise checks.refuse("not_claimable", f"message {message_id} is not claimable", status=400)
+    raise not_claimable(message_id)
 
 
-async def _held_claim(tx: Transaction, message_id: MessageId, request: ClaimRequest) -> ClaimRow:
-    claim = await _claim(tx, message_id, request)
-    held = claim.state is ClaimState.HELD and claim.agent_id == request.agent_id
-    if not held or request.token not in (None, claim.token):
+def not_claimable(message_id: MessageId) -> HubRefused:
+    """400 `not_claimable`."""
+    return checks.refuse("not_claimable", f"message {message_id} is not claimable", status=400)
+
+
+def _held_by(claim: ClaimRow, request: ClaimRequest) -> ClaimRow:
+    if not _is_held_by(claim, request.agent_id) or request.token not in {None, claim.token}:
         raise HubRefused(
             409,
             "stale_claim",
-            f"{request.agent_id} does not hold the claim on message {message_id} (any more)",
+            f"{request.agent_id} does not hold the claim on message {claim.message_id} (any more)",
         )
     return claim
+
+
+def _is_held_by(claim: ClaimRow | None, agent_id: AgentId) -> TypeGuard[ClaimRow]:
+    return claim is not None and claim.state is ClaimState.HELD and claim.agent_id == agent_id
+
+
+async def _is_repeated(
+    tx: Transaction, request: ClaimRequest, claim: ClaimRow, event: ClaimEvent
+) -> bool:
+    """Tell whether this very thing is the last that the agent did with the claim."""
+    steps = await tx.hand_overs(claim.message_id)
+    last = next((each for each in reversed(steps) if each.agent_id == request.agent_id), None)
+    if last is None or last.event is not event:
+        return False
+    return request.token in {None, last.token - 1, last.token}
+
+
+def _comes_back(delivery: Delivery) -> bool:
+    return delivery.state is DeliveryState.SKIPPED and delivery.reason in COMES_BACK
 
 
 def _opened(claim: ClaimRow) -> ClaimRow:

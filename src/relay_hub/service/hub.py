@@ -50,7 +50,7 @@ class HubService:
         self.agents = AgentCalls(committer, presence, limits, self.tokens)
         self.messages = MessageCalls(committer, presence, limits)
         self.deliveries = DeliveryCalls(committer, limits)
-        self.claims = ClaimCalls(committer)
+        self.claims = ClaimCalls(committer, limits)
         self.pairs = PairCalls(committer, presence, limits, random)
         self.dead = DeadCalls(committer)
         self.listening = Listening(committer, self.streams, limits)

@@ -11,6 +11,7 @@ from relay_core.hub_api import Pair
 from relay_core.messages import (
     AgentId,
     AttemptId,
+    ClaimEvent,
     ClaimState,
     Delivery,
     DeliveryId,
@@ -23,6 +24,7 @@ from relay_core.messages import (
     TurnStatus,
 )
 from relay_core.sessions import Agent
+from relay_core.work import HandOver, Task
 from relay_hub.store.rows import AttemptRow, ClaimRow
 
 Row: TypeAlias = tuple[Any, ...]
@@ -30,6 +32,9 @@ Row: TypeAlias = tuple[Any, ...]
 
 DELIVERY_WIDTH = 19
 """How many columns of a joined row are the delivery's; the message's follow."""
+
+CLAIM_WIDTH = 11
+"""How many columns of a joined row are the claim's."""
 
 _strings = msgspec.json.Decoder(tuple[str, ...])
 _sender = msgspec.json.Decoder(Sender)
@@ -218,6 +223,9 @@ def to_claim(row: Row) -> ClaimRow:
         until_ms=row[5],
         lapses=row[6],
         result=row[7],
+        since_ms=row[8],
+        result_id=row[9],
+        not_sent=row[10],
     )
 
 
@@ -231,7 +239,26 @@ def from_claim(claim: ClaimRow) -> Row:
         claim.until_ms,
         claim.lapses,
         claim.result,
+        claim.since_ms,
+        claim.result_id,
+        claim.not_sent,
     )
+
+
+def to_task(row: Row) -> Task:
+    sender, target, subject, excerpt = row[CLAIM_WIDTH:]
+    claim = to_claim(row)
+    return Task(
+        **{name: getattr(claim, name) for name in ClaimRow.__struct_fields__},
+        from_=AgentId(sender),
+        to=target,
+        subject=subject,
+        excerpt=excerpt,
+    )
+
+
+def to_hand_over(row: Row) -> HandOver:
+    return HandOver(at_ms=row[0], event=ClaimEvent(row[1]), agent_id=row[2], token=row[3])
 
 
 def to_pair(row: Row) -> Pair:
