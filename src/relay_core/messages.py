@@ -187,7 +187,8 @@ class Delivery(Struct):
     `seq` orders the deliveries of one recipient. `attempt_id` is the open attempt, or the last one.
     `not_before_ms` is when a retry may start. `strikes` counts agent crashes right after an
     injection. `reason` says why the state is what it is, in one word. `retried_as` is the delivery
-    that took the place of a dead one. `answer` is there in the view of a request only.
+    that took the place of a dead one, or of one whose agent lost the claim on the work. `answer` is
+    there in the view of a request only.
     """
 
     id: DeliveryId

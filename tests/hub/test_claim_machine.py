@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from hub_kit import memory_hub
+from relay_core.delivery import FINAL
 from relay_core.errors import HubRefused, StaleEpoch
 from relay_core.messages import ClaimEvent, ClaimState, DeliveryState, MessageId
 from relay_hub.callers import USER
@@ -98,7 +99,8 @@ class Claims(RuleBasedStateMachine):
 
     @rule(name=names)
     def inject(self, name: str) -> None:
-        delivery = self.run(self.hub.delivery(self.id, name))
+        view = self.run(self.hub.service.messages.one(self.id, USER))
+        delivery = [each for each in view.deliveries if each.agent_id == name][-1]
         attempt = self.tried(self.hub.inject(name, delivery.id))
         if attempt is not None:
             assert self.holder == name, "injected without the claim"
@@ -110,6 +112,9 @@ class Claims(RuleBasedStateMachine):
     def resolve(self, data, outcome: str) -> None:
         name = data.draw(st.sampled_from(sorted(self.open_attempts)))
         self.run(self.hub.resolve(name, self.open_attempts.pop(name), outcome))
+        if self.holder is None and self.claim().state is ClaimState.HELD:
+            assert (outcome, self.claim().agent_id) == ("delivered", name)
+            self.holder = name
         self.injected[name] += outcome == "delivered"
 
     @rule(seconds=st.sampled_from([1, 20, 59, 61]))
@@ -138,10 +143,11 @@ class Claims(RuleBasedStateMachine):
         view = self.run(self.hub.service.messages.one(self.id, USER))
         leased = [each.agent_id for each in view.deliveries if each.state is DeliveryState.LEASED]
         assert leased in ([], [self.holder])
-        for each in view.deliveries:
-            assert self.injected[each.agent_id] <= 1
-            if self.injected[each.agent_id]:
-                assert each.state is DeliveryState.DELIVERED
+        for name, injected in self.injected.items():
+            mine = [each for each in view.deliveries if each.agent_id == name]
+            shown = [each for each in mine if (each.state, each.reason) == ("delivered", None)]
+            assert len(shown) == injected, "once in the session for each delivery"
+            assert len([each for each in mine if each.retried_as is None]) == 1
 
     @invariant()
     def every_change_of_hands_is_on_record(self) -> None:
@@ -165,6 +171,11 @@ class Claims(RuleBasedStateMachine):
             if each.state is DeliveryState.SKIPPED and each.reason == "claimed_by_other"
         ]
         assert not stuck
+        if any(each.state not in FINAL for each in view.deliveries):
+            return
+        steps = self.run(self.hub.service.store.read(lambda reads: reads.hand_overs(self.id)))
+        last = {step.agent_id: step.event for step in steps}
+        assert ClaimEvent.LAPSED not in last.values(), "lost by its holders, and offered to nobody"
 
     def teardown(self) -> None:
         self.run(self.hub.close())

@@ -306,6 +306,74 @@ async def test_an_answer_that_the_limits_refuse_sends_nobody_else_for_it():
     await hub.close()
 
 
+async def test_work_that_all_had_in_their_sessions_and_lost_is_offered_to_them_anew(crew: Hub):
+    number = await handed_out(crew)
+    await crew.wait(61)
+    await crew.claim("take", number, "b")
+    await crew.inject("b", (await crew.delivery(number, "b")).id)
+    await crew.resolve("b", "a2", "delivered")
+    before = [offer.message.id for offer in await crew.offers("a")]
+    await crew.wait(61)
+    after = {name: [each.message.id for each in await crew.offers(name)] for name in "ab"}
+    taken = await crew.claim("take", number, "a")
+    view = await crew.service.messages.one(MessageId(number), USER)
+
+    assert before == []
+    assert after == {"a": [number], "b": [number]}
+    assert (taken.state, taken.lapses) == (ClaimState.HELD, 2)
+    assert [(each.agent_id, each.state, each.retried_as) for each in view.deliveries] == [
+        ("a", "delivered", 3),
+        ("b", "delivered", 4),
+        ("a", "leased", None),
+        ("b", "skipped", None),
+    ]
+
+
+async def test_work_that_was_taken_back_or_is_too_old_is_offered_to_nobody_anew(crew: Hub):
+    cancelled = await handed_out(crew)
+    await crew.service.messages.cancel(MessageId(cancelled), USER)
+    await crew.wait(61)
+    sent = await crew.send("a", claimable=True, ttlMs=90_000)
+    await crew.claim("take", sent.id, "a")
+    await crew.inject("a", sent.deliveries[0].id)
+    await crew.resolve("a", "a2", "delivered")
+    await crew.wait(40)
+    await crew.claim("renew", sent.id, "a")
+    await crew.wait(61)
+
+    for number in (cancelled, sent.id):
+        assert (await crew.service.claims.one(MessageId(number), USER)).claim.state == "dead"
+    assert await crew.offers("a") == ()
+
+
+async def test_who_gave_it_back_is_not_offered_it_anew(crew: Hub):
+    number = await handed_out(crew)
+    await crew.claim("release", number, "a")
+    await crew.claim("take", number, "b")
+    await crew.inject("b", (await crew.delivery(number, "b")).id)
+    await crew.resolve("b", "a2", "delivered")
+    await crew.wait(61)
+
+    assert [len(await crew.offers(name)) for name in "ab"] == [0, 1]
+
+
+@pytest.mark.parametrize(("released", "holder"), [(False, "a"), (True, None)])
+async def test_a_session_that_shows_the_work_after_its_claim_lapsed_has_it_again(
+    crew: Hub, *, released: bool, holder: str | None
+):
+    sent = await crew.send("tag:t", claimable=True)
+    await crew.claim("take", sent.id, "a")
+    await crew.inject("a", (await crew.delivery(sent.id, "a")).id)
+    if released:
+        await crew.claim("release", sent.id, "a")
+    await crew.wait(61)
+    await crew.resolve("a", "a1", "delivered")
+
+    claim = (await crew.service.claims.one(sent.id, USER)).claim
+    assert claim.agent_id == holder
+    assert (await states(crew, sent.id))["b"][0] == ("skipped" if holder else "queued")
+
+
 @pytest.mark.parametrize("injected", [False, True])
 async def test_the_work_of_an_agent_that_is_deleted_is_offered_at_once(crew: Hub, *, injected):
     sent = await crew.send("tag:t", claimable=True)

@@ -7,11 +7,14 @@
 # Rule 3: only the sweep lapses a claim, so that a lease may end late but never early.
 # Rule 4: a holder that marked the message as read by itself is a polling client, which has no way
 #         to say that it is done: its claim ends as done.
-# Rule 5: each change of hands is on record, in the transaction that makes it; renewals are not. The
+# Rule 5: nobody is offered again what is in its session, while there is anybody else. When all have
+#         had it and lost it, a lapsed claim is offered to them anew: in a new delivery each.
+# Rule 6: each change of hands is on record, in the transaction that makes it; renewals are not. The
 #         record also tells a call that is repeated from one that comes too late.
 
 from __future__ import annotations
 
+import math
 from typing import TypeGuard
 
 from msgspec.structs import replace
@@ -19,6 +22,7 @@ from msgspec.structs import replace
 from relay_core.delivery import (
     CLAIMED_BY_OTHER,
     COMES_BACK,
+    FINAL,
     RELEASED,
     Claimed,
     ClaimExhausted,
@@ -38,7 +42,7 @@ from relay_core.messages import (
     MessageId,
 )
 from relay_core.work import HandOver
-from relay_hub.service import checks
+from relay_hub.service import checks, posting
 from relay_hub.service.changes import Changes, apply, apply_where_allowed, tell_sender
 from relay_hub.store import Transaction
 from relay_hub.store.rows import ClaimRow
@@ -222,6 +226,8 @@ async def lapse(tx: Transaction, message_id: MessageId, changes: Changes) -> Non
     if own is not None and own.state is DeliveryState.LEASED:
         await apply(tx, own, ClaimReopened(), changes)
     await _offer_again(tx, message_id, former, changes)
+    if all(each.state in FINAL for each in await tx.deliveries_of(message_id)):
+        await _offer_anew(tx, opened, changes)
 
 
 async def bury(tx: Transaction, claim: ClaimRow, changes: Changes) -> None:
@@ -238,7 +244,15 @@ async def settle(tx: Transaction, changes: Changes) -> None:
 
 
 async def resume(tx: Transaction, delivery: Delivery, changes: Changes) -> None:
-    """Set a delivery right that came back from doubt: its claim may have gone meanwhile."""
+    """Set a delivery right that came back from doubt: its claim may have gone meanwhile.
+
+    An agent that has the work in its session gets a claim back that lapsed and nobody took.
+    """
+    if delivery.state is DeliveryState.DELIVERED:
+        claim = await tx.claim(delivery.message_id)
+        if claim is not None and claim.state is ClaimState.OPEN:
+            await _take_up(tx, claim, delivery, changes)
+        return
     if delivery.state is not DeliveryState.LEASED:
         return
     claim = await tx.claim(delivery.message_id)
@@ -275,6 +289,30 @@ async def _offer_again(
             await apply(tx, other, ClaimReopened(), changes)
 
 
+async def _take_up(tx: Transaction, claim: ClaimRow, delivery: Delivery, changes: Changes) -> None:
+    last = await _last_step(tx, claim.message_id, delivery.agent_id)
+    if last is not None and last.event is ClaimEvent.LAPSED:
+        await _grant(tx, claim, delivery, changes)
+        changes.has_mail(delivery)
+
+
+async def _offer_anew(tx: Transaction, claim: ClaimRow, changes: Changes) -> None:
+    message_id, deliveries = claim.message_id, await tx.deliveries_of(claim.message_id)
+    message = await tx.message(message_id)
+    taken_back = any(each.state is DeliveryState.CANCELLED for each in deliveries)
+    if message is None or taken_back or (message.expires_at or math.inf) <= changes.now_ms:
+        await bury(tx, claim, changes)
+        return
+    for each in deliveries:
+        if each.state is not DeliveryState.DELIVERED or each.retried_as is not None:
+            continue
+        agent = await tx.agent(each.agent_id)
+        last = await _last_step(tx, message_id, each.agent_id)
+        if agent is not None and last is not None and last.event is ClaimEvent.LAPSED:
+            again = await posting.add(tx, message_id, agent, message, changes)
+            await tx.put_retried(each.id, again.id)
+
+
 async def _claim(tx: Transaction, message_id: MessageId, request: ClaimRequest) -> ClaimRow:
     agent = await tx.agent(request.agent_id)
     checks.fence(agent, request.agent_id, request.instance_id, request.epoch, required=True)
@@ -309,11 +347,15 @@ async def _is_repeated(
     tx: Transaction, request: ClaimRequest, claim: ClaimRow, event: ClaimEvent
 ) -> bool:
     """Tell whether this very thing is the last that the agent did with the claim."""
-    steps = await tx.hand_overs(claim.message_id)
-    last = next((each for each in reversed(steps) if each.agent_id == request.agent_id), None)
+    last = await _last_step(tx, claim.message_id, request.agent_id)
     if last is None or last.event is not event:
         return False
     return request.token in {None, last.token - 1, last.token}
+
+
+async def _last_step(tx: Transaction, message_id: MessageId, agent_id: AgentId) -> HandOver | None:
+    steps = await tx.hand_overs(message_id)
+    return next((each for each in reversed(steps) if each.agent_id == agent_id), None)
 
 
 def _comes_back(delivery: Delivery) -> bool:
