@@ -1,0 +1,38 @@
+"""Three agents, two hundred pieces of work, and holders that are killed: each is done once."""
+
+import pytest
+
+from handover_world import HandOvers, hand_overs
+
+SEEDS = 5
+
+
+@pytest.fixture(scope="module", params=range(SEEDS))
+def run(request: pytest.FixtureRequest) -> HandOvers:
+    return hand_overs(request.param)
+
+
+def test_each_piece_of_work_is_completed_once_by_whoever_held_it(run: HandOvers):
+    assert run.problems() == []
+    assert len(run.tasks) == 200
+
+
+def test_holders_were_killed_and_their_late_results_refused(run: HandOvers):
+    changed = [task for task in run.tasks if task.hands > 1]
+
+    assert run.counts["killed"] >= 20
+    assert len(changed) >= 20, "work changed hands"
+    assert run.counts["late result refused"] >= 10
+
+
+def test_the_report_lists_every_hand_over(run: HandOvers):
+    lines = run.report().splitlines()
+
+    assert lines[0].split() == ["MESSAGE", "HAND-OVERS", "COMPLETED", "BY", "TOKEN"]
+    assert len(lines) == 1 + len(run.tasks)
+    for task, line in zip(run.tasks, lines[1:], strict=True):
+        assert line.count("→") == task.hands - 1
+
+
+def test_the_same_seed_has_the_same_hand_overs():
+    assert hand_overs(3).report() == hand_overs(3).report()
