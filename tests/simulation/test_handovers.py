@@ -3,8 +3,12 @@
 import pytest
 
 from handover_world import HandOvers, hand_overs
+from relay_core.hub_api import ClaimRequest
+from relay_core.messages import ClaimState
+from relay_hub.service import claims
+from relay_hub.store.rows import ClaimRow
 
-SEEDS = 5
+SEEDS = 3
 
 
 @pytest.fixture(scope="module", params=range(SEEDS))
@@ -32,6 +36,18 @@ def test_the_report_lists_every_hand_over(run: HandOvers):
     assert len(lines) == 1 + len(run.tasks)
     for task, line in zip(run.tasks, lines[1:], strict=True):
         assert line.count("→") == task.hands - 1
+
+
+def test_a_hub_that_believes_a_former_holder_is_found_out(monkeypatch: pytest.MonkeyPatch):
+    held_by = claims._held_by
+
+    def believe(claim: ClaimRow, request: ClaimRequest) -> ClaimRow:
+        late = request.result is not None and claim.state is ClaimState.HELD
+        return claim if late else held_by(claim, request)
+
+    monkeypatch.setattr(claims, "_held_by", believe)
+
+    assert hand_overs(0).problems() != []
 
 
 def test_the_same_seed_has_the_same_hand_overs():
