@@ -58,6 +58,10 @@ AGENT_RELAY = LazyGroup(
         "cancel": CommandPlace(
             module=f"{COMMANDS}.cancel", summary="Take a message back that has not arrived yet."
         ),
+        "claim": CommandPlace(
+            module=f"{COMMANDS}.claim",
+            summary="List the work that is handed out; take it, end it, give it back.",
+        ),
         "dead": CommandPlace(
             module=f"{COMMANDS}.dead",
             summary="List what could not be delivered; try it again, or drop it.",

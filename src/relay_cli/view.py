@@ -25,11 +25,23 @@ def ago(then_ms: int | None, now_ms: int) -> str:
     """Show how long ago something was, in one unit."""
     if then_ms is None:
         return NOTHING
-    passed = max(0, now_ms - then_ms)
+    passed = _span(now_ms - then_ms)
+    return "just now" if passed is None else f"{passed} ago"
+
+
+def left(until_ms: int | None, now_ms: int) -> str:
+    """Show how long something still lasts, in one unit."""
+    if until_ms is None:
+        return NOTHING
+    remaining = _span(until_ms - now_ms)
+    return "ending" if remaining is None else f"{remaining} left"
+
+
+def _span(ms: int) -> str | None:
     for unit, size in _STEPS:
-        if passed >= size:
-            return f"{passed // size} {unit} ago"
-    return "just now"
+        if ms >= size:
+            return f"{ms // size} {unit}"
+    return None
 
 
 def shortened(text: str, length: int) -> str:

@@ -80,7 +80,8 @@ class ActingSession:
         return await self._hub.claims(self._seat.fence())
 
     async def claim(self, message_id: int) -> Claim:
-        claim = await self._hub.claim(MessageId(message_id), self._claim_request())
+        request = replace(self._claim_request(), kept=True)
+        claim = await self._hub.claim(MessageId(message_id), request)
         self._book.keep(claim)
         return claim
 

@@ -41,7 +41,7 @@ class ClaimBook:
 
     async def take(self, offer: Offer) -> bool:
         """Claim an offer's message; False when another agent has it."""
-        request = self._request(None)
+        request = msgspec.structs.replace(self._request(None), kept=True)
         try:
             claim = await self._hub.claim(offer.message.id, request)
         except StaleEpoch:

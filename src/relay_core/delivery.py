@@ -26,6 +26,13 @@ CLAIMED_BY_OTHER = "claimed_by_other"
 """The reason of a delivery that was skipped because another agent claimed the work."""
 
 
+RELEASED = "released"
+"""The reason of a delivery that was skipped because its agent gave the claimed work back."""
+
+COMES_BACK = frozenset({CLAIMED_BY_OTHER, RELEASED})
+"""Reasons for skipping that do not last: the work can be had again."""
+
+
 class Event(Struct):
     """Something that happened to a delivery."""
 
@@ -194,8 +201,8 @@ TRANSITIONS: dict[DeliveryState, dict[type[Event], frozenset[DeliveryState]]] = 
         CancelRequested: frozenset({S.CANCELLED}),
         RecipientRemoved: frozenset({S.DEAD}),
     },
-    # Final, but for a message that another agent claimed: that one comes back when the claim
-    # lapses, unless it was taken back meanwhile.
+    # Final, but for claimable work: what another agent claimed comes back when the claim lapses,
+    # and what this one gave back when it is taken again, unless it was taken back meanwhile.
     S.SKIPPED: {
         ClaimReopened: frozenset({S.QUEUED}),
         CancelRequested: frozenset({S.CANCELLED}),
@@ -246,7 +253,7 @@ def allows(delivery: Delivery, kind: type[Event]) -> bool:
 
 
 def _guard(delivery: Delivery) -> bool:
-    return delivery.state is not S.SKIPPED or delivery.reason == CLAIMED_BY_OTHER
+    return delivery.state is not S.SKIPPED or delivery.reason in COMES_BACK
 
 
 def _apply(delivery: Delivery, event: Event, now_ms: int, jitter: float) -> Step:  # noqa: C901 - one arm per event is the point of this function

@@ -240,18 +240,26 @@ class AnnotateRequest(Struct):
 
 
 class ClaimRequest(Struct):
-    """POST /api/messages/{id}/claim[/renew|complete|fail|release]; `token` is checked when
-    present."""
+    """POST /api/messages/{id}/claim[/renew|complete|fail|release].
+
+    `token` is checked when present. `kept` says that whoever takes the claim renews it: the
+    agent's host needs no word of it.
+    """
 
     agent_id: AgentId
     instance_id: str | None = None
     epoch: int | None = None
     token: int | None = None
     result: str | None = None
+    kept: bool = False
 
 
 class Claim(Struct):
-    """Where a claim stands; `token` only grows, with each claim, renewal and completion."""
+    """Where a claim stands; `token` only grows, with each claim, renewal and completion.
+
+    `since_ms` is when the state began. `result_id` is the message that brought the result to the
+    sender; `not_sent` is the hub's code for why there is none.
+    """
 
     message_id: MessageId
     state: ClaimState
@@ -260,6 +268,9 @@ class Claim(Struct):
     until_ms: int | None = None
     lapses: int = 0
     result: str | None = None
+    since_ms: int = 0
+    result_id: MessageId | None = None
+    not_sent: str | None = None
 
 
 class ClaimList(Struct):

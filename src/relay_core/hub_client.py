@@ -60,6 +60,7 @@ from relay_core.messages import (
     AgentId,
     Attempt,
     AttemptId,
+    ClaimState,
     Delivery,
     DeliveryId,
     Message,
@@ -69,6 +70,7 @@ from relay_core.messages import (
     Struct,
 )
 from relay_core.sessions import Agent
+from relay_core.work import Task, TaskList, TaskView
 
 CALL_TIMEOUT_S = 10.0
 STREAM_LIMIT = 1024 * 1024
@@ -382,6 +384,23 @@ class HubClient:
     async def reset_guard(self, subject: str) -> Guard:
         """Let a conversation, or an agent's turns for others, go on; HubRefused `not_stopped`."""
         return await self._ask("POST", f"/api/guards/{_part(subject)}/reset", None, Guard)
+
+    # Work ----------------------------------------------------------------------------------------
+
+    async def tasks(
+        self,
+        agent_id: str | None = None,
+        *,
+        states: Iterable[ClaimState] = (),
+        before: int | None = None,
+    ) -> tuple[Task, ...]:
+        """List claimable work, newest first, that of messages before one; at most `INBOX_PAGE`."""
+        asked = _query(**{"for": agent_id}, state=",".join(states) or None, before=before)
+        return (await self._ask("GET", f"/api/claims{asked}", None, TaskList)).claims
+
+    async def task(self, message_id: int) -> TaskView:
+        """Show the work of a message, and whose hands it went through."""
+        return await self._ask("GET", f"/api/claims/{message_id}", None, TaskView)
 
     # The wire ------------------------------------------------------------------------------------
 

@@ -37,6 +37,9 @@ REPLY = "reply"
 ACK = "ack"
 """The `type` of a bare confirmation: it answers nothing and starts no turn."""
 
+RESULT = "result"
+"""The `type` of what the holder of claimable work has to say of its end."""
+
 META_LIMIT_BYTES = 16 * 1024
 """The most that a message's `meta`, or one annotation, may take as JSON."""
 
@@ -86,6 +89,18 @@ class ClaimState(enum.StrEnum):
     DONE = "done"
     FAILED = "failed"
     DEAD = "dead"
+
+
+class ClaimEvent(enum.StrEnum):
+    """What happened to a claim; renewals are none of it."""
+
+    TAKEN = "taken"
+    LAPSED = "lapsed"
+    RELEASED = "released"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    DEAD = "dead"
+    REOPENED = "reopened"
 
 
 class PairState(enum.StrEnum):
@@ -185,8 +200,9 @@ class Delivery(Struct):
     `seq` orders the deliveries of one recipient. `attempt_id` is the open attempt, or the last one.
     `not_before_ms` is when a retry may start. `strikes` counts agent crashes right after an
     injection. `reason` says why the state is what it is, in one word. `retried_as` is the delivery
-    that took the place of a dead one. `answer` is there in the view of a request only. `away` tells
-    whether the recipient cannot be reached now; in views, and only while something is to be done.
+    that took the place of a dead one, or of one whose agent lost the claim on the work. `answer` is
+    there in the view of a request only. `away` tells whether the recipient cannot be reached now;
+    in views, and only while something is to be done.
     """
 
     id: DeliveryId

@@ -155,7 +155,8 @@ def _footer(messages: Sequence[Message], session: Session, plan: DeliveryPlan) -
     if any(message.claimable for message in messages):
         lines.append(
             "The claimable work is yours alone until it is done: do it and say so with "
-            "relay_complete, or say no with relay_release or relay_fail."
+            "relay_complete, whose result goes to the sender, or say no with relay_release or "
+            "relay_fail."
         )
     lines.append("Thanks and bare confirmations need no answer.")
     return "\n".join(lines)

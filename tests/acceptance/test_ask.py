@@ -1,5 +1,6 @@
 """A question typed in a terminal, and its answer."""
 
+import json
 import os
 import signal
 import subprocess
@@ -80,6 +81,19 @@ def test_one_answer_is_enough_where_the_request_is_claimable(served: Relay):
 
     assert asked["complete"]
     assert sorted(each["state"] for each in asked["answers"]) == ["answered", "not_delivered"]
+
+
+def test_the_result_of_claimed_work_is_its_answer(served: Relay):
+    typed = ("ask", "absent", "--claimable", "--json", "which day?")
+    with asking(served, *typed) as (waiting, number):
+        served("claim", "take", str(number), "--as", "absent").worked()
+        ended = ("claim", "complete", str(number), "--result", "Sunday", "--as", "absent")
+        served(*ended).worked()
+        out, _ = waiting.communicate(timeout=30)
+
+    (answer,) = json.loads(out)["answers"]
+    assert waiting.returncode == 0
+    assert (answer["state"], answer["text"]) == ("answered", "Sunday")
 
 
 def test_no_answer_in_time_ends_with_5_and_says_what_to_do(served: Relay):

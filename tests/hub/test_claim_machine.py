@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from hub_kit import memory_hub
+from relay_core.delivery import FINAL
 from relay_core.errors import HubRefused, StaleEpoch
-from relay_core.messages import ClaimState, DeliveryState, MessageId
+from relay_core.messages import ClaimEvent, ClaimState, DeliveryState, MessageId
 from relay_hub.callers import USER
 
 AGENTS = ("a", "b", "c")
@@ -44,11 +45,12 @@ class Claims(RuleBasedStateMachine):
             return None
 
     def claiming(self, verb: str, name: str):
-        work = getattr(self.hub.service.claims, verb)
+        work, before = getattr(self.hub.service.claims, verb), self.claim()
         claim = self.tried(work(self.id, self.hub.claiming(name), USER))
         if claim is not None:
-            # An end that is told twice answers what is stored.
-            assert claim.token > self.tokens[-1] or claim.state in {"done", "failed"}
+            # What is told twice answers what is stored.
+            repeated = claim == before and verb not in {"take", "renew"}
+            assert repeated or (claim.token > self.tokens[-1] and claim.token > before.token)
             self.tokens.append(claim.token)
         return claim
 
@@ -66,12 +68,18 @@ class Claims(RuleBasedStateMachine):
 
     @rule(name=names, verb=st.sampled_from(["complete", "fail"]))
     def end(self, name: str, verb: str) -> None:
-        if self.claiming(verb, name) is not None:
+        had = self.holder == name
+        claim = self.claiming(verb, name)
+        assert claim is not None or not had
+        if had:
             self.holder = None
 
     @rule(name=names)
     def release(self, name: str) -> None:
-        if self.claiming("release", name) is not None:
+        had = self.holder == name
+        claim = self.claiming("release", name)
+        assert claim is not None or not had
+        if had:
             self.holder = None
 
     @rule(name=names)
@@ -91,7 +99,8 @@ class Claims(RuleBasedStateMachine):
 
     @rule(name=names)
     def inject(self, name: str) -> None:
-        delivery = self.run(self.hub.delivery(self.id, name))
+        view = self.run(self.hub.service.messages.one(self.id, USER))
+        delivery = [each for each in view.deliveries if each.agent_id == name][-1]
         attempt = self.tried(self.hub.inject(name, delivery.id))
         if attempt is not None:
             assert self.holder == name, "injected without the claim"
@@ -103,6 +112,9 @@ class Claims(RuleBasedStateMachine):
     def resolve(self, data, outcome: str) -> None:
         name = data.draw(st.sampled_from(sorted(self.open_attempts)))
         self.run(self.hub.resolve(name, self.open_attempts.pop(name), outcome))
+        if self.holder is None and self.claim().state is ClaimState.HELD:
+            assert (outcome, self.claim().agent_id) == ("delivered", name)
+            self.holder = name
         self.injected[name] += outcome == "delivered"
 
     @rule(seconds=st.sampled_from([1, 20, 59, 61]))
@@ -131,10 +143,22 @@ class Claims(RuleBasedStateMachine):
         view = self.run(self.hub.service.messages.one(self.id, USER))
         leased = [each.agent_id for each in view.deliveries if each.state is DeliveryState.LEASED]
         assert leased in ([], [self.holder])
-        for each in view.deliveries:
-            assert self.injected[each.agent_id] <= 1
-            if self.injected[each.agent_id]:
-                assert each.state is DeliveryState.DELIVERED
+        for name, injected in self.injected.items():
+            mine = [each for each in view.deliveries if each.agent_id == name]
+            shown = [each for each in mine if (each.state, each.reason) == ("delivered", None)]
+            assert len(shown) == injected, "once in the session for each delivery"
+            assert len([each for each in mine if each.retried_as is None]) == 1
+
+    @invariant()
+    def every_change_of_hands_is_on_record(self) -> None:
+        steps = self.run(self.hub.service.store.read(lambda reads: reads.hand_overs(self.id)))
+        tokens = [step.token for step in steps]
+        assert tokens == sorted(set(tokens))
+        taken = [step.agent_id for step in steps if step.event is ClaimEvent.TAKEN]
+        assert self.holder is None or (taken[-1], steps[-1].event) == (self.holder, "taken")
+        ends = [step for step in steps if step.event in {"completed", "failed", "dead"}]
+        assert len(ends) <= 1
+        assert ends in ([], list(steps[-1:]))
 
     @invariant()
     def open_work_is_offered_to_somebody(self) -> None:
@@ -147,6 +171,11 @@ class Claims(RuleBasedStateMachine):
             if each.state is DeliveryState.SKIPPED and each.reason == "claimed_by_other"
         ]
         assert not stuck
+        if any(each.state not in FINAL for each in view.deliveries):
+            return
+        steps = self.run(self.hub.service.store.read(lambda reads: reads.hand_overs(self.id)))
+        last = {step.agent_id: step.event for step in steps}
+        assert ClaimEvent.LAPSED not in last.values(), "lost by its holders, and offered to nobody"
 
     def teardown(self) -> None:
         self.run(self.hub.close())

@@ -30,8 +30,7 @@ class Work:
         self.id = MessageId(message_id)
 
     def call(self, name: str, verb: str, **fields: object):
-        work = getattr(self.hub.service.claims, verb)
-        return work(self.id, self.hub.claiming(name, **fields), USER)
+        return self.hub.claim(verb, self.id, name, **fields)
 
     async def states(self) -> dict[str, str]:
         view = await self.hub.service.messages.one(self.id, USER)

@@ -23,6 +23,7 @@ TABLES = (
     "attempts",
     "attempt_deliveries",
     "claims",
+    "claim_events",
     "annotations",
 )
 

@@ -33,6 +33,20 @@ def test_no_write_on_a_messages_way_builds_a_table_on_the_side(database: Connect
     assert [step for step in steps if step[1] == "OpenEphemeral"] == []
 
 
+def test_work_in_a_few_states_is_found_without_walking_all_of_it(database: Connection):
+    plan = [str(step[3]) for step in explained(database, "EXPLAIN QUERY PLAN", "tasks")]
+    index = "SEARCH c USING INDEX claims_by_state (state=? AND message_id<?)"
+
+    assert any(line.startswith(index) for line in plan), plan
+    assert not any(line.startswith(("SCAN c", "SCAN m", "SCAN d")) for line in plan), plan
+
+
+def test_what_happened_to_one_claim_is_found_by_its_message(database: Connection):
+    (plan,) = explained(database, "EXPLAIN QUERY PLAN", "claim_events")
+
+    assert plan[3] == "SEARCH claim_events USING INDEX claim_events_of_message (message_id=?)"
+
+
 @pytest.mark.parametrize("name", OF_ONE_AGENT)
 def test_what_is_open_for_an_agent_is_found_without_walking_its_history(
     database: Connection, name: str

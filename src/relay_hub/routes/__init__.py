@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from relay_hub.routes import agents, dead, deliveries, guards, messages, pairs, tokens
+from relay_hub.routes import (
+    agents,
+    claims,
+    dead,
+    deliveries,
+    guards,
+    messages,
+    pairs,
+    tokens,
+)
 
 # The ones that are asked most often come first.
 ROUTES = (
@@ -10,6 +19,7 @@ ROUTES = (
     *deliveries.ROUTES,
     *agents.ROUTES,
     *pairs.ROUTES,
+    *claims.ROUTES,
     *dead.ROUTES,
     *guards.ROUTES,
     *tokens.ROUTES,

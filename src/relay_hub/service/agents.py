@@ -14,7 +14,7 @@ from relay_core.messages import OPERATOR, AgentId, DeliveryState
 from relay_core.sessions import Agent
 from relay_hub.callers import Caller
 from relay_hub.limits import Limits
-from relay_hub.service import checks, pairs
+from relay_hub.service import checks, claims, pairs
 from relay_hub.service.changes import Changes, apply
 from relay_hub.store import Transaction
 from relay_hub.store.rows import UserSet
@@ -197,11 +197,12 @@ def _users_own(field: str, agent_id: AgentId) -> HubRefused:
 
 
 async def remove(tx: Transaction, agent_id: AgentId, caller: Caller, changes: Changes) -> Agent:
-    """Forget an agent: its pair ends, what waited for it is dead, and the others hear of it."""
+    """Forget an agent: its pair ends, what waited for it is dead, others are offered its work."""
     agent = await tx.agent(agent_id)
     if agent is None or agent_id == OPERATOR:
         raise checks.refuse("unknown_agent", f"no agent is called {agent_id}", status=404)
     await pairs.leave(tx, agent_id, caller, changes)
+    await claims.leave(tx, agent_id, changes)
     while offers := await tx.offers(agent_id, changes.limits.offer_bytes):
         for offer in offers:
             await apply(tx, offer.delivery, RecipientRemoved(), changes)

@@ -17,5 +17,5 @@ async def note_reply(
     asked = await tx.delivery_for(request.id, agent_id)
     if asked is None or not await tx.add_reply(request.id, agent_id, reply_id):
         return
-    await claims.end_answered(tx, request.id, agent_id)
+    await claims.end_answered(tx, request.id, agent_id, changes)
     changes.receipts.append((request, asked))

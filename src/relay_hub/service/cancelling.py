@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-from msgspec.structs import replace
-
 from relay_core.delivery import IN_DOUBT, CancelRequested, allows
 from relay_core.errors import HubRefused
 from relay_core.hub_api import Cancellation, CancelledDelivery
@@ -43,7 +41,7 @@ async def cancel(
     await claims.settle(tx, changes)
     claim = await tx.claim(message_id)
     if claim is not None and claim.state is ClaimState.OPEN:
-        await tx.put_claim(replace(claim, state=ClaimState.DEAD, token=claim.token + 1))
+        await claims.bury(tx, claim, changes)
     return Cancellation(id=message_id, deliveries=tuple(found))
 
 

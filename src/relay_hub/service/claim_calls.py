@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+
+from msgspec.structs import replace
 
 from relay_core.hub_api import (
     Claim,
@@ -14,10 +16,13 @@ from relay_core.messages import (
     ClaimState,
     MessageId,
 )
+from relay_core.work import TaskList, TaskView
 from relay_hub.callers import Caller
-from relay_hub.service import checks, claims
+from relay_hub.limits import Limits
+from relay_hub.service import checks, claims, results, sending
 from relay_hub.service.changes import Changes
 from relay_hub.service.committer import Committer
+from relay_hub.service.views import may_see
 from relay_hub.store import Reads, Transaction
 from relay_hub.store.rows import ClaimRow
 
@@ -25,7 +30,9 @@ from relay_hub.store.rows import ClaimRow
 class ClaimCalls:
     """Taking, keeping and ending the work of a claimable message."""
 
-    def __init__(self, committer: Committer) -> None:
+    def __init__(self, committer: Committer, limits: Limits) -> None:
+        self._committer = committer
+        self._limits = limits
         self._change = committer.change
         self._look = committer.look
 
@@ -46,6 +53,42 @@ class ClaimCalls:
 
         return await self._look(work)
 
+    async def all(
+        self,
+        agent_id: AgentId | None,
+        states: Iterable[ClaimState],
+        before: MessageId,
+        most: int,
+        caller: Caller,
+    ) -> TaskList:
+        """List claimable work, newest first; an agent's token lists what it sent or was sent."""
+        if agent_id is not None:
+            caller.must_act_as(agent_id)
+        wanted = tuple(states)
+
+        async def work(reads: Reads) -> TaskList:
+            found = await reads.tasks(wanted, agent_id, caller.agent_id, before, most)
+            return TaskList(claims=found)
+
+        return await self._look(work)
+
+    async def one(self, message_id: MessageId, caller: Caller) -> TaskView:
+        """Show whose hands the work of a message went through."""
+
+        async def work(reads: Reads) -> TaskView:
+            message = await reads.message(message_id)
+            deliveries = await reads.deliveries_of(message_id)
+            if message is None or not may_see(message, deliveries, caller):
+                raise checks.refuse(
+                    "unknown_message", f"there is no message {message_id}", status=404
+                )
+            claim = await reads.claim(message_id)
+            if claim is None:
+                raise claims.not_claimable(message_id)
+            return TaskView(claim=claim, message=message, events=await reads.hand_overs(message_id))
+
+        return await self._look(work)
+
     async def take(self, message_id: MessageId, request: ClaimRequest, caller: Caller) -> Claim:
         """Take the claim on a message."""
         return await self._claim(message_id, request, caller, claims.take)
@@ -55,11 +98,11 @@ class ClaimCalls:
         return await self._claim(message_id, request, caller, claims.renew)
 
     async def complete(self, message_id: MessageId, request: ClaimRequest, caller: Caller) -> Claim:
-        """End the work as done."""
+        """End the work as done; its sender gets the result, if there is one."""
         return await self._end(message_id, request, caller, ClaimState.DONE)
 
     async def fail(self, message_id: MessageId, request: ClaimRequest, caller: Caller) -> Claim:
-        """End the work as failed."""
+        """End the work as failed; its sender gets the reason, if there is one."""
         return await self._end(message_id, request, caller, ClaimState.FAILED)
 
     async def release(self, message_id: MessageId, request: ClaimRequest, caller: Caller) -> Claim:
@@ -69,12 +112,16 @@ class ClaimCalls:
     async def _end(
         self, message_id: MessageId, request: ClaimRequest, caller: Caller, state: ClaimState
     ) -> Claim:
+        text = request.result if (request.result or "").strip() else None
+        sending.check_body(text or "", self._limits)
+        has_room = self._committer.full is None
+
         async def end(
             tx: Transaction, message_id: MessageId, request: ClaimRequest, changes: Changes
         ) -> ClaimRow:
-            return await claims.end(tx, message_id, request, state, changes)
+            return await results.end(tx, message_id, request, state, changes, has_room=has_room)
 
-        return await self._claim(message_id, request, caller, end)
+        return await self._claim(message_id, replace(request, result=text), caller, end)
 
     async def _claim(
         self,

@@ -11,9 +11,9 @@ from msgspec.structs import replace
 
 from relay_core.dead_letters import AttemptView, DeadLetter, DeadView
 from relay_core.errors import HubRefused
-from relay_core.messages import ClaimState, Delivery, DeliveryId, DeliveryState, Message
+from relay_core.messages import ClaimEvent, ClaimState, Delivery, DeliveryId, DeliveryState, Message
 from relay_hub.callers import Caller
-from relay_hub.service import checks, posting, sending
+from relay_hub.service import checks, claims, posting, sending
 from relay_hub.service.changes import Changes
 from relay_hub.store import Reads, Transaction
 from relay_hub.store.rows import EXCERPT_CHARS, AttemptRow
@@ -48,7 +48,7 @@ async def retry(
         raise HubRefused(409, "recipient_gone", f"{dead.agent_id} is not registered")
     if not await posting.has_room(tx, agent, changes.limits):
         raise sending.full(agent.id, changes.limits)
-    await _offer_work(tx, dead)
+    await _offer_work(tx, dead, changes)
     span_ms = (message.expires_at or message.created_at) - message.created_at
     renewed = replace(message, expires_at=changes.now_ms + (span_ms or changes.limits.ttl_ms))
     successor = await posting.add(tx, message.id, agent, renewed, changes)
@@ -56,16 +56,15 @@ async def retry(
     return successor
 
 
-async def _offer_work(tx: Transaction, dead: Delivery) -> None:
+async def _offer_work(tx: Transaction, dead: Delivery, changes: Changes) -> None:
     claim = await tx.claim(dead.message_id)
     if claim is None or claim.state is ClaimState.OPEN:
         return
     if claim.state is not ClaimState.DEAD:
         whose = f"{claim.agent_id} has it" if claim.state is ClaimState.HELD else claim.state
         raise HubRefused(409, "claim_held", f"message {dead.message_id}: its work is {whose}")
-    await tx.put_claim(
-        replace(claim, state=ClaimState.OPEN, token=claim.token + 1, agent_id=None, lapses=0)
-    )
+    opened = replace(claim, state=ClaimState.OPEN, token=claim.token + 1, agent_id=None, lapses=0)
+    await claims.move(tx, opened, ClaimEvent.REOPENED, None, changes)
 
 
 async def drop(

@@ -51,7 +51,7 @@ class HubService:
         self.agents = AgentCalls(committer, presence, limits, self.tokens)
         self.messages = MessageCalls(committer, presence, limits)
         self.deliveries = DeliveryCalls(committer, presence, limits)
-        self.claims = ClaimCalls(committer)
+        self.claims = ClaimCalls(committer, limits)
         self.pairs = PairCalls(committer, presence, limits, random)
         self.dead = DeadCalls(committer)
         self.guards = GuardCalls(committer)

@@ -6,7 +6,8 @@
 #         it is not stored, whoever sends it here.
 # Rule 3: such an answer is the agent's own message, so the limits of agents hold for it. What they
 #         refuse is no answer; the report of the turn is taken in all the same.
-# Rule 4: that a turn was no answer is a fact to be looked up or heard of. It starts no turn.
+# Rule 4: that a turn was no answer is a fact to be looked up or heard of. It starts no turn, but
+#         that the others are offered a claimable request which its holder's turn did not answer.
 
 from __future__ import annotations
 
@@ -21,7 +22,6 @@ from relay_core.messages import (
     REPLY,
     REQUEST,
     AnswerState,
-    Credential,
     Delivery,
     DeliveryState,
     Message,
@@ -29,11 +29,8 @@ from relay_core.messages import (
     RequestAnswer,
     TurnStatus,
 )
-from relay_core.sessions import Agent
-from relay_hub.callers import Caller
-from relay_hub.service import answering, guard, posting, sending
+from relay_hub.service import claims, saying
 from relay_hub.service.changes import Changes
-from relay_hub.service.guard import GuardStopped
 from relay_hub.store import Reads, Transaction
 from relay_hub.store.rows import AttemptRow
 
@@ -115,50 +112,16 @@ async def end_turn(
     if not deliveries:
         return None
     why = why_no_answer(attempt, report)
-    if why is not None:
-        return why
     request = await carried(tx, attempt)
     if request is None:
-        return None
+        return why
+    if why is not None:
+        await claims.give_back(tx, request.id, attempt.agent_id, changes)
+        return why
+    text, by = report.final_text or "", BY_FINAL_MESSAGE
     try:
-        return await _send(tx, request, attempt, report.final_text or "", changes)
-    except GuardStopped as stopped:
-        await guard.note(tx, stopped.stop, changes)
-        return stopped.code
+        await saying.say(tx, request, attempt.agent_id, text, changes, kind=REPLY, meta=by)
     except HubRefused as refused:
-        return refused.code
-
-
-async def _send(
-    tx: Transaction, request: Message, attempt: AttemptRow, text: str, changes: Changes
-) -> str | None:
-    agent, asker = await tx.agent(attempt.agent_id), await tx.agent(request.from_)
-    if agent is None or asker is None:
-        return "sender_gone"
-    sending.check_body(text, changes.limits)
-    reply = _reply(request, agent, text, changes)
-    await sending.check_rates(tx, reply, changes.limits, changes.now_ms)
-    if not await posting.has_room(tx, asker, changes.limits):
-        return posting.RECIPIENT_FULL
-    delivery = await posting.post(tx, reply, asker, changes)
-    await answering.note_reply(tx, request, agent.id, delivery.message_id, changes)
-    return None
-
-
-def _reply(request: Message, agent: Agent, text: str, changes: Changes) -> Message:
-    # Said by the agent, whoever's token reports it: it must never pass for the user's own word.
-    as_agent = Caller(credential=Credential.AGENT, agent_id=agent.id)
-    return Message(
-        id=MessageId(0),
-        from_=agent.id,
-        to=request.from_,
-        body=text,
-        sender=posting.seen(agent.id, agent, as_agent),
-        created_at=changes.now_ms,
-        reply_to=request.id,
-        type=REPLY,
-        meta=BY_FINAL_MESSAGE,
-        conversation_id=request.conversation_id,
-        hop=request.hop + 1,
-        expires_at=changes.now_ms + changes.limits.ttl_ms,
-    )
+        why = refused.code  # the others' answers would be refused as well
+        await claims.end_answered(tx, request.id, attempt.agent_id, changes, not_sent=why)
+    return why

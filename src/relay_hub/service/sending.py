@@ -93,7 +93,8 @@ async def send(
         raise full(recipients[0].id if direct else "every recipient", limits)
     message_id = await tx.add_message(message)
     if request.claimable:
-        await tx.put_claim(ClaimRow(message_id=message_id, state=ClaimState.OPEN, token=0))
+        claim = ClaimRow(message_id=message_id, state=ClaimState.OPEN, token=0, since_ms=now)
+        await tx.put_claim(claim)
     sent: list[SentDelivery] = []
     for agent, fits in zip(recipients, room, strict=True):
         delivery = await posting.add(tx, message_id, agent, message, changes, fits=fits)

@@ -21,6 +21,12 @@ def view_for(view: MessageView, caller: Caller) -> MessageView | None:
     return replace(view, deliveries=own) if own else None
 
 
+def may_see(message: Message, deliveries: tuple[Delivery, ...], caller: Caller) -> bool:
+    """Tell whether a caller may see a message at all: the user, its sender, its recipients."""
+    own = any(each.agent_id == caller.agent_id for each in deliveries)
+    return own or caller.may_act_as(message.from_)
+
+
 async def whole(reads: Reads, message: Message, presence: Presence) -> MessageView:
     """A message with where its deliveries, and its work, stand."""
     deliveries = [

@@ -31,6 +31,7 @@ from relay_core.messages import (
     TurnStatus,
 )
 from relay_core.sessions import Agent
+from relay_core.work import HandOver, Task
 from relay_hub.store.rows import AnswerRow, AttemptRow, ClaimRow, Traffic, UserSet
 
 T = TypeVar("T")
@@ -158,6 +159,25 @@ class Reads(Protocol):
 
     async def claims_of(self, agent_id: AgentId) -> tuple[ClaimRow, ...]:
         """The claims that an agent holds, by the end of their lease."""
+        ...
+
+    async def tasks(
+        self,
+        states: Sequence[str],
+        agent_id: AgentId | None,
+        reader: AgentId | None,
+        before: MessageId,
+        most: int,
+    ) -> tuple[Task, ...]:
+        """Claims in these states on messages before `before`, newest message first.
+
+        Of `agent_id`, what it holds or held at the end, and what nobody holds and was sent to it;
+        of `reader`, what it has sent or was sent; where they are given.
+        """
+        ...
+
+    async def hand_overs(self, message_id: MessageId) -> tuple[HandOver, ...]:
+        """Everything that happened to a claim, oldest first."""
         ...
 
     async def expired(self, now_ms: int, most: int) -> tuple[Delivery, ...]:
@@ -309,6 +329,10 @@ class Transaction(Reads, Protocol):
         """Store a claim, new or changed."""
         ...
 
+    async def add_hand_over(self, message_id: MessageId, step: HandOver) -> None:
+        """Store that something happened to a claim."""
+        ...
+
     async def restart_leases(self, until_ms: int) -> int:
         """Give every held claim until then; answers how many there are."""
         ...
@@ -357,8 +381,8 @@ class Transaction(Reads, Protocol):
     async def prune(self, conversation: MessageId, most: int) -> int:
         """Forget up to `most` of a finished conversation's messages, newest first.
 
-        With their deliveries, attempts and claims; answers how many messages that were. Their ids
-        are never given again.
+        With their deliveries, attempts and claims, and what happened to those; answers how many
+        messages that were. Their ids are never given again.
         """
         ...
 

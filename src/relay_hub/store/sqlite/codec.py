@@ -12,6 +12,7 @@ from relay_core.hub_api import Pair
 from relay_core.messages import (
     AgentId,
     AttemptId,
+    ClaimEvent,
     ClaimState,
     Delivery,
     DeliveryId,
@@ -24,6 +25,7 @@ from relay_core.messages import (
     TurnStatus,
 )
 from relay_core.sessions import Agent
+from relay_core.work import HandOver, Task
 from relay_hub.store.rows import AttemptRow, ClaimRow
 
 Row: TypeAlias = tuple[Any, ...]
@@ -31,6 +33,9 @@ Row: TypeAlias = tuple[Any, ...]
 
 DELIVERY_WIDTH = 19
 """How many columns of a joined row are the delivery's; the message's follow."""
+
+CLAIM_WIDTH = 11
+"""How many columns of a joined row are the claim's."""
 
 _strings = msgspec.json.Decoder(tuple[str, ...])
 _sender = msgspec.json.Decoder(Sender)
@@ -220,6 +225,9 @@ def to_claim(row: Row) -> ClaimRow:
         until_ms=row[5],
         lapses=row[6],
         result=row[7],
+        since_ms=row[8],
+        result_id=row[9],
+        not_sent=row[10],
     )
 
 
@@ -233,6 +241,9 @@ def from_claim(claim: ClaimRow) -> Row:
         claim.until_ms,
         claim.lapses,
         claim.result,
+        claim.since_ms,
+        claim.result_id,
+        claim.not_sent,
     )
 
 
@@ -264,6 +275,22 @@ def from_guard(guard: Guard) -> Row:
         guard.more_hops,
         guard.notice_id,
     )
+
+
+def to_task(row: Row) -> Task:
+    sender, target, subject, excerpt = row[CLAIM_WIDTH:]
+    claim = to_claim(row)
+    return Task(
+        **{name: getattr(claim, name) for name in ClaimRow.__struct_fields__},
+        from_=AgentId(sender),
+        to=target,
+        subject=subject,
+        excerpt=excerpt,
+    )
+
+
+def to_hand_over(row: Row) -> HandOver:
+    return HandOver(at_ms=row[0], event=ClaimEvent(row[1]), agent_id=row[2], token=row[3])
 
 
 def to_pair(row: Row) -> Pair:

@@ -23,6 +23,7 @@ from relay_core.messages import (
     PairId,
 )
 from relay_core.sessions import Agent
+from relay_core.work import HandOver, Task
 from relay_hub.store.rows import EXCERPT_CHARS, AnswerRow, AttemptRow, ClaimRow, Traffic, UserSet
 from relay_hub.store.sqlite.codec import (
     DELIVERY_WIDTH,
@@ -33,8 +34,10 @@ from relay_hub.store.sqlite.codec import (
     to_dead_letter,
     to_delivery,
     to_guard,
+    to_hand_over,
     to_message,
     to_pair,
+    to_task,
     to_transition,
 )
 from relay_hub.store.sqlite.queries import queries
@@ -202,6 +205,20 @@ class SqliteReads:
 
     async def claims_of(self, agent_id: AgentId) -> tuple[ClaimRow, ...]:
         return tuple(map(to_claim, self._all("claims_of", agent_id)))
+
+    async def tasks(
+        self,
+        states: Sequence[str],
+        agent_id: AgentId | None,
+        reader: AgentId | None,
+        before: MessageId,
+        most: int,
+    ) -> tuple[Task, ...]:
+        asked = (_json(states), before, agent_id, reader, most, EXCERPT_CHARS)
+        return tuple(map(to_task, self._all("tasks", *asked)))
+
+    async def hand_overs(self, message_id: MessageId) -> tuple[HandOver, ...]:
+        return tuple(map(to_hand_over, self._all("claim_events", message_id)))
 
     async def expired(self, now_ms: int, most: int) -> tuple[Delivery, ...]:
         return tuple(map(to_delivery, self._all("expired", now_ms, most)))

@@ -17,6 +17,7 @@ from relay_core.messages import (
     TurnStatus,
 )
 from relay_core.sessions import Agent
+from relay_core.work import HandOver
 from relay_hub.store.rows import AnswerRow, AttemptRow, ClaimRow, UserSet
 from relay_hub.store.sqlite.codec import (
     from_agent,
@@ -127,6 +128,9 @@ class SqliteTransaction(SqliteReads):
     async def put_claim(self, claim: ClaimRow) -> None:
         self._do("put_claim", *from_claim(claim))
 
+    async def add_hand_over(self, message_id: MessageId, step: HandOver) -> None:
+        self._do("add_claim_event", message_id, step.at_ms, step.event, step.agent_id, step.token)
+
     async def restart_leases(self, until_ms: int) -> int:
         return self._connection.execute(self._sql["restart_leases"], (until_ms,)).rowcount
 
@@ -173,6 +177,7 @@ class SqliteTransaction(SqliteReads):
             self._do("prune_transitions", message_id)
             self._do("prune_annotations", message_id)
             self._do("prune_deliveries", message_id)
+            self._do("prune_claim_events", message_id)
             self._do("prune_claim", message_id)
             self._do("prune_replies_to", message_id)
             self._do("prune_reply", message_id)

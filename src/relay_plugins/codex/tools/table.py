@@ -78,7 +78,8 @@ TABLE: tuple[AnyTool, ...] = (
     Tool(
         name="relay_complete",
         title="End work as done",
-        about="Say that the work of a claimed message is done, and what came of it.",
+        about="Say that the work of a claimed message is done. Whoever asked is sent the "
+        "result, so no reply is needed.",
         takes=work.CompleteInput,
         gives=work.ClaimOutput,
         do=work.complete,
@@ -87,7 +88,8 @@ TABLE: tuple[AnyTool, ...] = (
     Tool(
         name="relay_fail",
         title="End work as failed",
-        about="Say that the work of a claimed message cannot be done by anybody, and why.",
+        about="Say that the work of a claimed message cannot be done by anybody. Whoever asked "
+        "is sent the reason.",
         takes=work.FailInput,
         gives=work.ClaimOutput,
         do=work.fail,
@@ -100,6 +102,7 @@ TABLE: tuple[AnyTool, ...] = (
         takes=work.ClaimInput,
         gives=work.ClaimOutput,
         do=work.release,
+        repeatable=True,
     ),
     Tool(
         name="relay_pair_invite",

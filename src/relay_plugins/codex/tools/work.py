@@ -26,11 +26,15 @@ class FailInput(Input):
 
 
 class ClaimOutput(Struct):
-    """Where the work stands; `untilMs` is when the claim would lapse, 0 where nobody holds it."""
+    """Where the work stands; `untilMs` is when the claim would lapse, 0 where nobody holds it.
+
+    `resultId` is the message that brought the result to the sender, 0 where there is none.
+    """
 
     message_id: int
     state: ClaimState
     until_ms: int
+    result_id: int
     note: str
 
 
@@ -46,13 +50,14 @@ async def claim(call: Call, given: ClaimInput) -> Given[ClaimOutput]:
 async def complete(call: Call, given: CompleteInput) -> Given[ClaimOutput]:
     """End the work as done."""
     done = await call.agent.complete(given.message_id, given.result or None)
-    return _output(done, "The work of message {} is done.")
+    return _output(done, f"The work of message {{}} is done. {_told(done)}".rstrip())
 
 
 async def fail(call: Call, given: FailInput) -> Given[ClaimOutput]:
     """End the work as failed."""
     failed = await call.agent.fail(given.message_id, given.reason)
-    return _output(failed, "The work of message {} has failed; nobody else is asked.")
+    how = f"The work of message {{}} has failed; nobody else is asked. {_told(failed)}"
+    return _output(failed, how.rstrip())
 
 
 async def release(call: Call, given: ClaimInput) -> Given[ClaimOutput]:
@@ -61,9 +66,21 @@ async def release(call: Call, given: ClaimInput) -> Given[ClaimOutput]:
     return _output(released, "The work of message {} is offered to the others again.")
 
 
+def _told(claim: Claim) -> str:
+    if claim.result_id is not None:
+        return f"Its sender has that as message {claim.result_id}."
+    if claim.not_sent is not None:
+        return f"Its sender was not told ({claim.not_sent}): that stays with the claim."
+    return ""
+
+
 def _output(claim: Claim, note: str) -> Given[ClaimOutput]:
     said = note.format(claim.message_id)
     value = ClaimOutput(
-        message_id=claim.message_id, state=claim.state, until_ms=claim.until_ms or 0, note=said
+        message_id=claim.message_id,
+        state=claim.state,
+        until_ms=claim.until_ms or 0,
+        result_id=claim.result_id or 0,
+        note=said,
     )
     return Given(value=value, text=said)

@@ -39,6 +39,9 @@ DELETE FROM annotations WHERE delivery_id IN (SELECT id FROM deliveries WHERE me
 -- name: prune_deliveries
 DELETE FROM deliveries WHERE message_id = ?;
 
+-- name: prune_claim_events
+DELETE FROM claim_events WHERE message_id = ?;
+
 -- name: prune_claim
 DELETE FROM claims WHERE message_id = ?;
 
