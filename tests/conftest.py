@@ -31,6 +31,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write what README shows of a terminal from what this run shows",
     )
+    parser.addoption(
+        "--handovers",
+        type=int,
+        metavar="N",
+        help="how many pieces of work tests/integration/test_handovers.py hands out (default: 12)",
+    )
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -419,7 +419,15 @@ async def test_the_official_client_agrees_with_every_answer(desk: Desk):
         }
         assert (await use("relay_claim", threads[1], **work))["state"] == "held"
         assert (await use("relay_status", threads[1]))["claims"] == [work["messageId"]]
-        assert (await use("relay_complete", threads[1], result="r", **work))["state"] == "done"
+        done = await use("relay_complete", threads[1], result="r", **work)
+        assert (done["state"], await use("relay_complete", threads[1], **work)) == ("done", done)
+        assert f"as message {done['resultId']}" in done["note"]
+        told = (await use("relay_inbox"))["messages"][-1]
+        assert (told["id"], told["body"], told["replyTo"]) == (
+            done["resultId"],
+            "r",
+            work["messageId"],
+        )
         assert "Leave it" in await use("relay_claim", threads[1], **work)
         assert "does not hold" in await use("relay_fail", threads[1], reason="x", **work)
         other_work = await use("relay_send", target=own, body="w", claimable=True)

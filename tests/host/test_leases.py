@@ -63,7 +63,7 @@ async def test_a_claim_of_a_session_that_is_away_is_not_renewed(bench: Bench):
         sent = await bench.hub.send(SendRequest(to=agent, body="errand", claimable=True))
         await bench.becomes(sent.id, DeliveryState.DELIVERED)
         await is_renewed(bench, sent.id)
-        bench.agent._emit(SessionChanged(key=KEY, activity=Activity.AWAY))
+        away = asyncio.create_task(bench.agent.crash(KEY, down_s=3_600))
         async with asyncio.timeout(PATIENCE_S):
             while (await bench.sessions())[0].activity is not Activity.AWAY:
                 await asyncio.sleep(0.01)
@@ -71,6 +71,7 @@ async def test_a_claim_of_a_session_that_is_away_is_not_renewed(bench: Bench):
         before = (await work(bench, sent.id)).claim.token
         await asyncio.sleep(RENEW_MS * 3 / 1_000)
         after = (await work(bench, sent.id)).claim.token
+        away.cancel()
 
     assert before == after
 
