@@ -46,6 +46,7 @@ from relay_core.hub_api import (
 from relay_core.messages import (
     HUB,
     OPERATOR,
+    QUIET,
     REPLY,
     REQUEST,
     AgentId,
@@ -72,6 +73,7 @@ from relay_core.messages import (
 )
 from relay_core.places import Places, find_places
 from relay_core.plans import Decision, DeliveryPlan, Mode, Ruling, Verdict
+from relay_core.policies import is_from
 from relay_core.ports import (
     Absent,
     Adapter,
@@ -114,6 +116,7 @@ from relay_core.variables import Reach, Variable, absolute_path, chosen_from
 __all__ = [
     "HUB",
     "OPERATOR",
+    "QUIET",
     "REPLY",
     "REQUEST",
     "Abilities",
@@ -214,6 +217,7 @@ __all__ = [
     "chosen_from",
     "find_places",
     "hookimpl",
+    "is_from",
     "make_private_folder",
     "parse_fence",
     "read_user_file",

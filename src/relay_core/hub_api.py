@@ -93,10 +93,14 @@ class ReadyRequest(Struct):
 
 
 class AgentPatch(Struct):
-    """PATCH /api/agents/{id}: what a person may change."""
+    """PATCH /api/agents/{id}: what a person may change.
+
+    `quiet_until` is when the agent's quiet is to end, 0 to end it now; for the user token only.
+    """
 
     label: str | None = None
     tags: tuple[str, ...] | None = None
+    quiet_until: int | None = None
 
 
 class SendRequest(Struct):
@@ -142,11 +146,13 @@ class MessageView(Message):
 class OfferList(Struct):
     """GET /api/agents/{id}/deliveries: what is open for one agent, oldest first.
 
-    `claims` are those that the agent holds, whoever took them for it; without `?state=`.
+    `claims` are those that the agent holds, whoever took them for it, and `quiet_until_ms` is when
+    its quiet ends, or ended last; both without `?state=`.
     """
 
     offers: tuple[Offer, ...]
     claims: tuple[Claim, ...] = ()
+    quiet_until_ms: int | None = None
 
 
 class AttemptRequest(Struct):

@@ -29,7 +29,7 @@ from relay_core.errors import (
 from relay_core.events import Fenced, Registered
 from relay_core.heartbeat import Heartbeat
 from relay_core.host_api import SessionStatus
-from relay_core.hub_api import Fence, Served
+from relay_core.hub_api import Fence, OfferList, Served
 from relay_core.judging import Judge
 from relay_core.messages import (
     AgentId,
@@ -183,6 +183,7 @@ class Sidecar:
             waiting=wait.reason if wait else None,
             waiting_until_ms=wait.until_ms if wait else None,
             unattended=seat.unattended,
+            quiet_until_ms=seat.quiet_until_ms,
             last_error=seat.last_error,
         )
 
@@ -321,7 +322,7 @@ class Sidecar:
     async def _round(self) -> int | None:
         """Do what can be done now; answer when to look again (None: when something happens)."""
         seat = self._seat
-        found = await seat.hub.offers(seat.fence())
+        found = await self._look()
         self._offers = found.offers
         self._attempts.claims.adopt(found.claims)
         in_doubt = await self._attempts.resolve(self._offers)
@@ -347,6 +348,14 @@ class Sidecar:
         if moved:
             await self._until_noticed()
         return seat.clock.now_ms()
+
+    async def _look(self) -> OfferList:
+        """Fetch what is open at the hub, and what it says of the session meanwhile."""
+        seat = self._seat
+        found = await seat.hub.offers(seat.fence())
+        if seat.learn_quiet(found.quiet_until_ms):
+            self._judge.ask_again()
+        return found
 
     async def _until_noticed(self) -> None:
         """Wait until the adapter says where the session moved; longer each time that it does not.
@@ -374,7 +383,7 @@ class Sidecar:
 
     async def _interrupt_for_urgent(self) -> None:
         seat = self._seat
-        found = await seat.hub.offers(seat.fence())
+        found = await self._look()
         offers = await self._judge.judge(found.offers)
         urgent = tuple(
             offer
