@@ -169,7 +169,8 @@ class Sidecar:
     def status(self) -> SessionStatus:
         """Show where this session stands."""
         seat, wait = self._seat, self._wait
-        turn = seat.outlook.turn
+        turn, quiet_ms = seat.outlook.turn, seat.quiet_until_ms
+        is_quiet = quiet_ms is not None and quiet_ms > seat.clock.now_ms()
         return SessionStatus(
             agent_id=seat.agent_id,
             adapter=seat.adapter.name,
@@ -183,7 +184,7 @@ class Sidecar:
             waiting=wait.reason if wait else None,
             waiting_until_ms=wait.until_ms if wait else None,
             unattended=seat.unattended,
-            quiet_until_ms=seat.quiet_until_ms,
+            quiet_until_ms=quiet_ms if is_quiet else None,
             last_error=seat.last_error,
         )
 

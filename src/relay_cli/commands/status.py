@@ -149,7 +149,7 @@ def _told_of_connection(host: HostReport) -> str:
 
 def _cells(session: SessionStatus, now_ms: int) -> tuple[str, ...]:
     waiting = session.waiting or NOTHING
-    if session.waiting is None and (session.quiet_until_ms or 0) > now_ms:
+    if session.waiting is None and session.quiet_until_ms is not None:
         waiting = f"quiet until {clock_time(session.quiet_until_ms, now_ms)}"
     return (
         session.agent_id,
