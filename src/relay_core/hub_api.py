@@ -146,13 +146,15 @@ class MessageView(Message):
 class OfferList(Struct):
     """GET /api/agents/{id}/deliveries: what is open for one agent, oldest first.
 
-    `claims` are those that the agent holds, whoever took them for it, and `quiet_until_ms` is when
-    its quiet ends, or ended last; both without `?state=`.
+    `claims` are those that the agent holds, whoever took them for it, `quiet_until_ms` is when its
+    quiet ends, or ended last, `label` and `tags` are its own now; all of it without `?state=`.
     """
 
     offers: tuple[Offer, ...]
     claims: tuple[Claim, ...] = ()
     quiet_until_ms: int | None = None
+    label: str | None = None
+    tags: tuple[str, ...] | None = None
 
 
 class AttemptRequest(Struct):

@@ -7,12 +7,14 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+import msgspec
+
 from relay_core import outlook as outlooks
 from relay_core import retry
 from relay_core.errors import HubRefused, HubUnreachable, RelayError
 from relay_core.events import RelayEvent
 from relay_core.hooks import Hooks
-from relay_core.hub_api import Fence, Outcome
+from relay_core.hub_api import Fence, OfferList, Outcome
 from relay_core.messages import MessageId, Offer, Struct
 from relay_core.plans import Decision
 from relay_core.policies import OwnPolicy, policy_for
@@ -87,7 +89,7 @@ class Seat:
         self.away_ms = 0
         self._back_at_ms = 0
         self.quiet_until_ms: int | None = None
-        self._told_quiet_until_ms: int | None = None
+        self._learned: tuple[int | None, str | None, tuple[str, ...] | None] = (None, None, None)
         self.last_error: str | None = None
         self._told: asyncio.Queue[tuple[RelayEvent, Session]] = asyncio.Queue(EVENTS_KEPT)
         self._decisions: dict[MessageId, dict[tuple[str, str], Decision]] = {}
@@ -181,11 +183,14 @@ class Seat:
         self.away_ms = max(self.away_ms, away_ms)
         self._back_at_ms = self.clock.now_ms()
 
-    def learn_quiet(self, until_ms: int | None) -> bool:
-        """Note until when the session is, or was, quiet; True where that is news."""
-        self.quiet_until_ms = until_ms
-        former, self._told_quiet_until_ms = self._told_quiet_until_ms, until_ms
-        return former != until_ms
+    def learn(self, found: OfferList) -> bool:
+        """Note what the user has set for this agent at the hub; True where that is news."""
+        self.quiet_until_ms = found.quiet_until_ms
+        if self.agent is not None and found.tags is not None:
+            self.agent = msgspec.structs.replace(self.agent, label=found.label, tags=found.tags)
+        former = self._learned
+        self._learned = (found.quiet_until_ms, found.label, found.tags)
+        return former != self._learned
 
     def forget_absence(self, waiting: Sequence[Offer]) -> None:
         """Forget absence and quiet once they are over and nothing is left from before their end."""

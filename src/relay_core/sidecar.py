@@ -354,7 +354,7 @@ class Sidecar:
         """Fetch what is open at the hub, and what it says of the session meanwhile."""
         seat = self._seat
         found = await seat.hub.offers(seat.fence())
-        if seat.learn_quiet(found.quiet_until_ms):
+        if seat.learn(found):
             self._judge.ask_again()
         return found
 

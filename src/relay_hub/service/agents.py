@@ -197,6 +197,7 @@ async def change(
     await tx.put_agent(agent)
     if patch.quiet_until is not None:
         await _move_quiet_holds(tx, agent, changes)
+    changes.look_again(agent_id, await tx.latest_message_id())
     if by_user:
         label = former.label or patch.label is not None
         tags = former.tags or patch.tags is not None
@@ -225,7 +226,6 @@ async def _move_quiet_holds(tx: Transaction, agent: Agent, changes: Changes) -> 
     for delivery in await tx.held_because(agent.id, QUIET):
         event = Released() if goes_on else Held(reason=QUIET, until_ms=until_ms)
         await apply(tx, delivery, event, changes)
-    changes.look_again(agent.id, await tx.latest_message_id())
 
 
 def _users_own(field: str, agent_id: AgentId) -> HubRefused:

@@ -58,6 +58,8 @@ class DeliveryCalls:
                 offers=await reads.offers(agent_id, self._limits.offer_bytes),
                 claims=await reads.claims_of(agent_id),
                 quiet_until_ms=agent.quiet_until_ms,
+                label=agent.label,
+                tags=agent.tags,
             )
 
         return await self._look(work)
