@@ -17,13 +17,13 @@ NEEDS_YES = "needs_yes"
 @hookimpl(trylast=True)
 def on_message(message: Message, session: Session) -> Verdict | None:
     """Hold what needs a yes, and what comes in while the session is quiet; see the rules."""
-    if is_from(message, (OPERATOR,)):
+    policy, until_ms = session.policy, session.quiet_until_ms
+    quiet = until_ms is not None and until_ms > session.now
+    if not (quiet or policy.hold_from) or is_from(message, (OPERATOR,)):
         return None
-    policy = session.policy
     if message.from_ != HUB and is_from(message, policy.hold_from):
         return Verdict.hold(NEEDS_YES)
-    until_ms = session.quiet_until_ms
-    if until_ms is None or until_ms <= session.now:
+    if not quiet:
         return None
     if message.urgent and is_from(message, policy.urgent_from):
         return None

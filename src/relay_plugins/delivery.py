@@ -61,7 +61,8 @@ def strategy_for(message: Message, policy: Policy) -> str:
 
 
 def _start(messages: Sequence[Message], session: Session) -> DeliveryPlan:
-    users = sum(1 for _ in takewhile(_of_the_user, messages))
+    was_quiet = session.quiet_until_ms is not None
+    users = sum(1 for _ in takewhile(_of_the_user, messages)) if was_quiet else 0
     if (held := _held_by_quiet(messages[users:], session)) >= QUIET_DIGEST_FROM:
         if users:
             return DeliveryPlan.start(take=users)
