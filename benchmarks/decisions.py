@@ -13,9 +13,10 @@ from relay_core.fence import fence
 from relay_core.hooks import Hooks
 from relay_core.messages import AgentId, Message, MessageId, Sender
 from relay_core.sessions import Abilities, Activity, Session, Steering
-from relay_plugins import channels, claims, delivery, prompt
+from relay_plugins import attention, channels, claims, delivery, prompt
 
 BUILT_IN = {
+    "relay.attention": attention,
     "relay.channels": channels,
     "relay.claims": claims,
     "relay.delivery": delivery,

@@ -26,6 +26,7 @@ class AgentRow(Struct):
     last_user_turn_ms: int | None
     waiting: str | None
     queued: int
+    quiet_until_ms: int | None
 
 
 def row_of(agent: Agent) -> AgentRow:
@@ -46,4 +47,5 @@ def row_of(agent: Agent) -> AgentRow:
         last_user_turn_ms=agent.last_user_turn_ms,
         waiting=agent.waiting,
         queued=agent.queued,
+        quiet_until_ms=agent.quiet_until_ms,
     )

@@ -9,7 +9,7 @@ from relay_cli.caller import acting_agent
 from relay_cli.connection import ask_host, open_hub
 from relay_cli.output import Output
 from relay_cli.patience import finish
-from relay_cli.view import NOTHING, ago, words, yes_no
+from relay_cli.view import NOTHING, ago, clock_time, words, yes_no
 from relay_core.control import HostRefused, HostUnreachable
 from relay_core.host_api import HostStatus, SessionStatus
 from relay_core.hub_api import Pair
@@ -44,6 +44,7 @@ def show_own(acting_as: str | None, output: Output, url: str | None) -> None:
         ("seen", ago(agent.last_seen_ms, now_ms)),
         ("queued", str(agent.queued)),
         ("waiting", agent.waiting or NOTHING),
+        ("quiet until", clock_time(agent.quiet_until_ms, now_ms)),
         ("thread", agent.thread_id or NOTHING),
         ("session", _told_of_session(own.session)),
         ("pair", _told_of_pair(own.pair, agent.id)),

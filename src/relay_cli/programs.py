@@ -55,6 +55,10 @@ AGENT_RELAY = LazyGroup(
         "tags": CommandPlace(
             module=f"{COMMANDS}.tags", summary="Show or set the tags of an agent."
         ),
+        "quiet": CommandPlace(
+            module=f"{COMMANDS}.quiet",
+            summary="Keep messages from an agent for a while.",
+        ),
         "cancel": CommandPlace(
             module=f"{COMMANDS}.cancel", summary="Take a message back that has not arrived yet."
         ),

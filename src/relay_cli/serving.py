@@ -150,6 +150,7 @@ def _host(here: Here, environ: Mapping[str, str], hub: _Hub, plugins: Plugins) -
 def _sidecar_settings(settings: Settings, url: str) -> SidecarSettings:
     return SidecarSettings(
         policy=settings.policy(),
+        own_policies=settings.own_policies(),
         repair_ms=settings.host.repair_ms,
         heartbeat_ms=settings.host.heartbeat_ms,
         quiet_after_interrupt_ms=settings.delivery.quiet_after_interrupt_ms,

@@ -1,14 +1,16 @@
 """How values are shown to people: times, lists, states."""
 
-# Rule: pure.
+# Rule: pure, but for the time zone.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 
 NOTHING = "-"
 _SECOND_MS = 1000
-_STEPS = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", _SECOND_MS))
+_DAY_MS = 86_400_000
+_STEPS = (("d", _DAY_MS), ("h", 3_600_000), ("min", 60_000), ("s", _SECOND_MS))
 
 
 def words(values: Iterable[str]) -> str:
@@ -42,6 +44,14 @@ def _span(ms: int) -> str | None:
         if ms >= size:
             return f"{ms // size} {unit}"
     return None
+
+
+def clock_time(at_ms: int | None, now_ms: int) -> str:
+    """Show when something will be, by the clock here: the time, with the date if that is far."""
+    if at_ms is None:
+        return NOTHING
+    far = at_ms - now_ms >= _DAY_MS
+    return time.strftime("%Y-%m-%d %H:%M" if far else "%H:%M", time.localtime(at_ms / _SECOND_MS))
 
 
 def shortened(text: str, length: int) -> str:

@@ -47,6 +47,7 @@ from relay_core.messages import (
     ACK,
     HUB,
     OPERATOR,
+    QUIET,
     REPLY,
     REQUEST,
     RESULT,
@@ -75,6 +76,7 @@ from relay_core.messages import (
 )
 from relay_core.places import Places, find_places
 from relay_core.plans import Decision, DeliveryPlan, Mode, Ruling, Verdict
+from relay_core.policies import is_from
 from relay_core.ports import (
     Absent,
     Adapter,
@@ -119,6 +121,7 @@ __all__ = [
     "ACK",
     "HUB",
     "OPERATOR",
+    "QUIET",
     "REPLY",
     "REQUEST",
     "RESULT",
@@ -220,6 +223,7 @@ __all__ = [
     "chosen_from",
     "find_places",
     "hookimpl",
+    "is_from",
     "make_private_folder",
     "parse_fence",
     "read_user_file",

@@ -72,10 +72,11 @@ def on_register(registration: Registration, environment: Environment) -> Registr
 def on_message(message: Message, session: Session) -> Verdict | None:
     """Say whether a delivery that has arrived is delivered, held or skipped.
 
-    Asked before any claim, and again when a hold ends. All plugins are asked; the strictest answer
-    wins: skip, then hold, then deliver.
+    Asked before any claim, and again when a hold ends, or when the user has set another quiet,
+    label or tags for the session. All plugins are asked; the strictest answer wins: skip, then
+    hold, then deliver.
 
-    Default: `relay.channels`. Since: 0.1.
+    Default: `relay.attention` and `relay.channels`. Since: 0.1.
     """
 
 

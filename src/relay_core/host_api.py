@@ -23,6 +23,7 @@ class SessionStatus(Struct):
     waiting: str | None = None
     waiting_until_ms: int | None = None
     unattended: bool = False
+    quiet_until_ms: int | None = None
     last_error: str | None = None
 
 

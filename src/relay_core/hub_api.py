@@ -94,10 +94,14 @@ class ReadyRequest(Struct):
 
 
 class AgentPatch(Struct):
-    """PATCH /api/agents/{id}: what a person may change."""
+    """PATCH /api/agents/{id}: what a person may change.
+
+    `quiet_until` is when the agent's quiet is to end, 0 to end it now; for the user token only.
+    """
 
     label: str | None = None
     tags: tuple[str, ...] | None = None
+    quiet_until: int | None = None
 
 
 class SendRequest(Struct):
@@ -148,12 +152,16 @@ class OfferList(Struct):
     """GET /api/agents/{id}/deliveries: what is open for one agent, oldest first.
 
     Without `?state=` also: `claims` are those that the agent holds, whoever took them for it;
-    `turns_from_ms` is when what agents sent may start turns again, None where it may.
+    `turns_from_ms` is when what agents sent may start turns again, None where it may;
+    `quiet_until_ms` is when its quiet ends, or ended last; `label` and `tags` are its own now.
     """
 
     offers: tuple[Offer, ...]
     claims: tuple[Claim, ...] = ()
     turns_from_ms: int | None = None
+    quiet_until_ms: int | None = None
+    label: str | None = None
+    tags: tuple[str, ...] | None = None
 
 
 class AttemptRequest(Struct):

@@ -29,6 +29,10 @@ class Judge:
         self._arrived &= still_open
         return tuple(kept)
 
+    def ask_again(self) -> None:
+        """Ask about everything that waits once more: the session is no longer what it was."""
+        self._judged.clear()
+
     async def skip(self, offer: Offer, reason: str) -> None:
         """Tell the hub that this session will not show a message."""
         await self._give(offer, Verdict.skip(reason))

@@ -28,6 +28,9 @@ OPERATOR = AgentId("operator")
 HUB = AgentId("hub")
 """Who a message is from when the hub itself has something to say; nothing is sent there."""
 
+QUIET = "quiet"
+"""Why a delivery is held while its session is quiet; the end of the quiet ends such a hold."""
+
 REQUEST = "request"
 """The `type` of a message whose sender waits for an answer."""
 

@@ -444,7 +444,7 @@ class HubPort(Protocol):
         ...
 
     async def change_agent(self, agent_id: str, patch: AgentPatch) -> Agent:
-        """Set an agent's label or tags, as its user."""
+        """Set an agent's label, tags or quiet, as its user."""
         ...
 
     def as_agent(self, agent_id: AgentId) -> AgentHub:

@@ -7,14 +7,17 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+import msgspec
+
 from relay_core import outlook as outlooks
 from relay_core import retry
 from relay_core.errors import HubRefused, HubUnreachable, RelayError
 from relay_core.events import RelayEvent
 from relay_core.hooks import Hooks
-from relay_core.hub_api import Fence, Outcome
+from relay_core.hub_api import Fence, OfferList, Outcome
 from relay_core.messages import MessageId, Offer, Struct, starts_no_turn
 from relay_core.plans import Decision
+from relay_core.policies import OwnPolicy, policy_for
 from relay_core.ports import Adapter, Clock, Failpoints, HubPort, Random, SessionSeen
 from relay_core.sessions import Agent, Policy, RegistrationPatch, Session, agent_id_for
 
@@ -38,9 +41,13 @@ def plain(reason: str) -> str:
 
 
 class SidecarSettings(Struct):
-    """What the user's settings say about delivering; times in milliseconds."""
+    """What the user's settings say about delivering; times in milliseconds.
+
+    `policy` holds for all sessions, but for what `own_policies` say of some.
+    """
 
     policy: Policy = Policy()
+    own_policies: tuple[OwnPolicy, ...] = ()
     repair_ms: int = 2_000
     heartbeat_ms: int = 30_000
     quiet_after_interrupt_ms: int = 60_000
@@ -81,6 +88,8 @@ class Seat:
         self.outlook = outlooks.first_look(seen, seams.clock.now_ms())
         self.away_ms = 0
         self._back_at_ms = 0
+        self.quiet_until_ms: int | None = None
+        self._learned: tuple[int | None, str | None, tuple[str, ...] | None] = (None, None, None)
         self.last_error: str | None = None
         self._told: asyncio.Queue[tuple[RelayEvent, Session]] = asyncio.Queue(EVENTS_KEPT)
         self._decisions: dict[MessageId, dict[tuple[str, str], Decision]] = {}
@@ -118,6 +127,9 @@ class Seat:
     def session(self) -> Session:
         """Show the session to the decision hooks, with the time in it."""
         seen, known, patch, agent = self.seen, self.outlook, self.patch, self.agent
+        label = agent.label if agent else patch.label
+        tags = agent.tags if agent else patch.tags or ()
+        own = self.settings.own_policies
         return Session(
             id=self.agent_id,
             adapter=self.adapter.name,
@@ -126,10 +138,10 @@ class Seat:
             activity=known.activity,
             turn=known.turn,
             abilities=self.adapter.describe(seen.key),
-            policy=self.settings.policy,
+            policy=policy_for(self.settings.policy, own, self.agent_id, label=label, tags=tags),
             cwd=seen.cwd,
-            label=agent.label if agent else patch.label,
-            tags=agent.tags if agent else patch.tags or (),
+            label=label,
+            tags=tags,
             capabilities=agent.capabilities if agent else patch.capabilities or (),
             channels=agent.channels if agent else patch.channels or (),
             approval=seen.approval,
@@ -139,6 +151,7 @@ class Seat:
             attended=seen.attended,
             away_ms=self.away_ms,
             last_user_turn_ms=known.last_user_turn_ms,
+            quiet_until_ms=self.quiet_until_ms,
         )
 
     @property
@@ -170,14 +183,26 @@ class Seat:
         self.away_ms = max(self.away_ms, away_ms)
         self._back_at_ms = self.clock.now_ms()
 
+    def learn(self, found: OfferList) -> bool:
+        """Note what the user has set for this agent at the hub; True where that is news."""
+        self.quiet_until_ms = found.quiet_until_ms
+        if self.agent is not None and found.tags is not None:
+            self.agent = msgspec.structs.replace(self.agent, label=found.label, tags=found.tags)
+        former = self._learned
+        self._learned = (found.quiet_until_ms, found.label, found.tags)
+        return former != self._learned
+
     def forget_absence(self, waiting: Sequence[Offer]) -> None:
-        """Forget the absence once nothing is left that came in before its end."""
-        of_then = (
-            offer.delivery.created_ms <= self._back_at_ms and not starts_no_turn(offer.message)
-            for offer in waiting
-        )
-        if not any(of_then):
+        """Forget absence and quiet once they are over and nothing is left from before their end."""
+        waited = [each.delivery for each in waiting if not starts_no_turn(each.message)]
+        oldest_ms = min((each.created_ms for each in waited), default=None)
+        if oldest_ms is None or oldest_ms > self._back_at_ms:
             self.away_ms = 0
+        quiet_ms = self.quiet_until_ms
+        if quiet_ms is None or quiet_ms > self.clock.now_ms():
+            return
+        if oldest_ms is None or oldest_ms >= quiet_ms:
+            self.quiet_until_ms = None
 
     def remember(self, message_id: MessageId, decisions: Sequence[Decision]) -> None:
         """Keep what the plugins answered about a message; the oldest messages are forgotten."""

@@ -74,13 +74,16 @@ class Policy(Struct):
     """The recipient's settings for deliveries, from config.toml.
 
     `strategy` names the delivery strategy; `sender_strategies` overrides it per sender id.
-    `urgent_from` lists who may interrupt: agent ids, `tag:x`, `label:x`, or `*`.
-    After `away_after_ms` of absence what waits may come as one digest.
+    `urgent_from` lists who may interrupt, `steer_from` who may join a running turn, `hold_from`
+    whose mail waits for a person's yes: agent ids, `tag:x`, `label:x`, `operator`, or `*`; ask
+    `is_from`. After `away_after_ms` of absence what waits may come as one digest.
     """
 
     strategy: str = "adaptive"
     sender_strategies: dict[str, str] = {}
     urgent_from: tuple[str, ...] = ("operator",)
+    steer_from: tuple[str, ...] = ("*",)
+    hold_from: tuple[str, ...] = ()
     away_after_ms: int = 600_000
 
 
@@ -88,9 +91,11 @@ class Session(Struct):
     """One live session as the decision hooks see it; immutable, with the time in it.
 
     `id` is the agent's id at the hub. `now` is milliseconds since the Unix epoch: the only clock
-    that a decision may use. `attended` is False where nobody can tell whether a human is still
-    there. `away_ms` is how long the session had been away before it last came back. `approval` is
-    the mode that the session really has, None where nobody knows.
+    that a decision may use. `policy` is what holds for this session. `attended` is False where
+    nobody can tell whether a human is still there. `away_ms` is how long the session had been away
+    before it last came back. `approval` is the mode that the session really has, None where nobody
+    knows. `quiet_until_ms` is when the session's quiet ends; when it ended, for as long as
+    something is left that came in before that; else None.
     """
 
     id: AgentId
@@ -113,6 +118,7 @@ class Session(Struct):
     attended: bool = True
     away_ms: int = 0
     last_user_turn_ms: int | None = None
+    quiet_until_ms: int | None = None
 
 
 class Registration(Struct):
@@ -158,7 +164,8 @@ class RegistrationPatch(Struct):
 class Agent(Struct):
     """An agent as the hub shows it.
 
-    `reachable` is True while a host serves it. `epoch` grows with every registration. Times are
+    `reachable` is True while a host serves it. `epoch` grows with every registration.
+    `quiet_until_ms` is there while the agent is quiet, and says until when. Times are
     milliseconds since the Unix epoch by the hub's clock.
     """
 
@@ -186,6 +193,7 @@ class Agent(Struct):
     epoch: int = 0
     meta: msgspec.Raw = msgspec.Raw(b"{}")
     created_at: int = 0
+    quiet_until_ms: int | None = None
 
 
 Environment = Mapping[str, str]

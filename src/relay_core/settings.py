@@ -18,6 +18,7 @@ import msgspec
 from relay_core.errors import SettingsError
 from relay_core.located_toml import TomlText, Tree
 from relay_core.places import Places
+from relay_core.policies import EVERYBODY, OwnPolicy
 from relay_core.sessions import Policy
 from relay_core.user_files import read_user_file
 from relay_core.variables import DEFAULT_PORT, MAX_PORT, SHORTEST_MS, URL, VARIABLES, hub_url
@@ -112,17 +113,30 @@ class SenderSettings(Table):
     strategy: Word | None = None
 
 
+class RecipientSettings(Table, omit_defaults=True):
+    """`[delivery.agents."NAME"]`: what is different for one recipient, or for those with a tag or a
+    label."""
+
+    strategy: Word | None = None
+    urgent_from: tuple[Word, ...] | None = None
+    steer_from: tuple[Word, ...] | None = None
+    hold_from: tuple[Word, ...] | None = None
+
+
 class DeliverySettings(Table):
-    """`[delivery]`."""
+    """`[delivery]`; what `agents` says of one recipient beats the rest."""
 
     strategy: Word = "adaptive"
     urgent_from: tuple[Word, ...] = ("operator",)
+    steer_from: tuple[Word, ...] = (EVERYBODY,)
+    hold_from: tuple[Word, ...] = ()
     away_after_ms: Milliseconds = msgspec.field(default=10 * MINUTE_MS, name="away_after")
     quiet_after_interrupt_ms: Milliseconds = msgspec.field(
         default=60 * SECOND_MS, name="quiet_after_interrupt"
     )
     unattended_budget: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 25
     senders: dict[str, SenderSettings] = {}
+    agents: dict[str, RecipientSettings] = {}
 
 
 class PluginSettings(Table):
@@ -160,7 +174,7 @@ class Settings(Table):
     origins: tuple[Origin, ...] = ()
 
     def policy(self) -> Policy:
-        """What the delivery hooks see of these settings."""
+        """What the delivery hooks see of these settings, where nothing is set for a recipient."""
         return Policy(
             strategy=self.delivery.strategy,
             sender_strategies={
@@ -169,7 +183,22 @@ class Settings(Table):
                 if own.strategy is not None
             },
             urgent_from=self.delivery.urgent_from,
+            steer_from=self.delivery.steer_from,
+            hold_from=self.delivery.hold_from,
             away_after_ms=self.delivery.away_after_ms,
+        )
+
+    def own_policies(self) -> tuple[OwnPolicy, ...]:
+        """What is set for some recipients, in the order of the file; see `policy_for`."""
+        return tuple(
+            OwnPolicy(
+                name=name,
+                strategy=own.strategy,
+                urgent_from=own.urgent_from,
+                steer_from=own.steer_from,
+                hold_from=own.hold_from,
+            )
+            for name, own in self.delivery.agents.items()
         )
 
 
@@ -266,11 +295,17 @@ def _refuse_unknown(
         inner = cast("Tree", value)
         if isinstance(kind, type) and issubclass(kind, Table):
             _refuse_unknown(inner, kind, at, source)
-        elif at == ("delivery", "senders"):
-            for sender, own in inner.items():
+        elif (entry := _ENTRIES.get(at)) is not None:
+            for name, own in inner.items():
                 if isinstance(own, dict):
-                    table = cast("Tree", own)
-                    _refuse_unknown(table, SenderSettings, (*at, sender), source)
+                    _refuse_unknown(cast("Tree", own), entry, (*at, name), source)
+
+
+_ENTRIES: dict[tuple[str, ...], type[Table]] = {
+    ("delivery", "senders"): SenderSettings,
+    ("delivery", "agents"): RecipientSettings,
+}
+"""Tables whose keys are names, and what stands below each name."""
 
 
 def _nearest(key: str, known: Collection[str]) -> str:
@@ -298,10 +333,16 @@ def _in_milliseconds(tree: Tree, path: tuple[str, ...], source: TomlText) -> Non
         tree[key] = _duration_ms(tree[key], path, source)
 
 
+def duration_ms(text: str) -> int | None:
+    """Read a duration with its unit, as `90s`, `10m` or `2h`; None where it is none."""
+    match = _DURATION.fullmatch(text)
+    return None if match is None else round(float(match[1]) * _UNITS_MS[match[2]])
+
+
 def _duration_ms(value: object, path: tuple[str, ...], source: TomlText) -> int:
-    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    if match is not None:
-        return round(float(match[1]) * _UNITS_MS[match[2]])
+    given = duration_ms(value) if isinstance(value, str) else None
+    if given is not None:
+        return given
     # NaN compares false with everything.
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < DAY_MS:
         return round(value * SECOND_MS)
@@ -346,10 +387,41 @@ def _leaves(
 
 def _convert(tree: Tree, source: TomlText) -> Settings:
     # msgspec does not say in which entry of a mapping a mistake is: look at these one by one.
-    senders = _branch(_branch(tree, "delivery"), "senders")
-    for sender, own in senders.items():
-        _checked(own, SenderSettings, ("delivery", "senders", sender), source)
-    return _checked(tree, Settings, (), source)
+    for (table, key), entry in _ENTRIES.items():
+        for name, own in _branch(_branch(tree, table), key).items():
+            _checked(own, entry, (table, key, name), source)
+    settings = _checked(tree, Settings, (), source)
+    _check_names(settings.delivery, source)
+    return settings
+
+
+_AGENT_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_NO_TARGETS = ("cap:", "broadcast")
+_LISTS = ("urgent_from", "steer_from", "hold_from")
+
+
+def _check_names(delivery: DeliverySettings, source: TomlText) -> None:
+    """Refuse a name that can never be anybody's: its line would protect nobody."""
+    senders = "name an agent's id, tag:NAME, label:NAME, operator or *"
+    for at, table in (
+        (("delivery",), delivery),
+        *((("delivery", "agents", name), own) for name, own in delivery.agents.items()),
+    ):
+        for key in _LISTS:
+            for name in getattr(table, key) or ():
+                if not (name == EVERYBODY or _is_name(name)):
+                    raise source.wrong((*at, key), f"{name!r} is no sender", fix=senders)
+    for name in delivery.agents:
+        if name in ("operator", "hub") or not _is_name(name):
+            fix = "name an agent's id, tag:NAME or label:NAME"
+            raise source.wrong(("delivery", "agents", name), "is no recipient", fix=fix)
+
+
+def _is_name(name: str) -> bool:
+    for kind in ("tag:", "label:"):
+        if name.startswith(kind):
+            return bool(name.removeprefix(kind).strip())
+    return _AGENT_ID.fullmatch(name) is not None and not name.startswith(_NO_TARGETS)
 
 
 def _branch(tree: Tree, name: str) -> Tree:

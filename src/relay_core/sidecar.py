@@ -30,7 +30,7 @@ from relay_core.errors import (
 from relay_core.events import Fenced, Registered
 from relay_core.heartbeat import Heartbeat
 from relay_core.host_api import SessionStatus
-from relay_core.hub_api import Fence, Served
+from relay_core.hub_api import Fence, OfferList, Served
 from relay_core.judging import Judge
 from relay_core.messages import (
     AgentId,
@@ -179,7 +179,8 @@ class Sidecar:
     def status(self) -> SessionStatus:
         """Show where this session stands."""
         seat, wait = self._seat, self._wait
-        turn = seat.outlook.turn
+        turn, quiet_ms = seat.outlook.turn, seat.quiet_until_ms
+        is_quiet = quiet_ms is not None and quiet_ms > seat.clock.now_ms()
         return SessionStatus(
             agent_id=seat.agent_id,
             adapter=seat.adapter.name,
@@ -193,6 +194,7 @@ class Sidecar:
             waiting=wait.reason if wait else None,
             waiting_until_ms=wait.until_ms if wait else None,
             unattended=seat.unattended,
+            quiet_until_ms=quiet_ms if is_quiet else None,
             last_error=seat.last_error,
         )
 
@@ -331,7 +333,7 @@ class Sidecar:
     async def _round(self) -> int | None:
         """Do what can be done now; answer when to look again (None: when something happens)."""
         seat = self._seat
-        found = await seat.hub.offers(seat.fence())
+        found = await self._look()
         self._offers = found.offers
         self._attempts.claims.adopt(found.claims)
         in_doubt = await self._attempts.resolve(self._offers)
@@ -359,6 +361,14 @@ class Sidecar:
             await self._until_noticed()
         return seat.clock.now_ms()
 
+    async def _look(self) -> OfferList:
+        """Fetch what is open at the hub, and what it says of the session meanwhile."""
+        seat = self._seat
+        found = await seat.hub.offers(seat.fence())
+        if seat.learn(found):
+            self._judge.ask_again()
+        return found
+
     async def _until_noticed(self) -> None:
         """Wait until the adapter says where the session moved; longer each time that it does not.
 
@@ -385,7 +395,7 @@ class Sidecar:
 
     async def _interrupt_for_urgent(self) -> None:
         seat = self._seat
-        found = await seat.hub.offers(seat.fence())
+        found = await self._look()
         offers = await self._judge.judge(found.offers)
         spent = found.turns_from_ms is not None and found.turns_from_ms > seat.clock.now_ms()
         urgent = tuple(

@@ -254,12 +254,21 @@ def _network(
 
 
 def _digest_header(messages: Sequence[Message], session: Session) -> str:
-    minutes = session.away_ms // 60_000
+    meanwhile = _meanwhile(messages, session)
+    begin = f"While this session was {meanwhile}, " if meanwhile else ""
+    number = "1 message" if len(messages) == 1 else f"{len(messages)} messages"
     return (
-        f"While this session was away ({minutes} min), {len(messages)} messages came in through "
-        "Agent Relay. Their subjects follow, oldest first, without their texts; they come from "
-        "the senders named there, not from your user."
+        f"{begin}{number} came in through Agent Relay. Their subjects follow, oldest first, "
+        "without their texts; they come from the senders named there, not from your user."
     )
+
+
+def _meanwhile(messages: Sequence[Message], session: Session) -> str:
+    """Say what the session was while these messages came in; nothing where that is not known."""
+    ended_ms, minutes = session.quiet_until_ms, session.away_ms // 60_000
+    quiet = ended_ms is not None and all(each.created_at < ended_ms for each in messages)
+    known = (("quiet", quiet), (f"away ({minutes} min)", minutes > 0))
+    return " and ".join(words for words, is_so in known if is_so)
 
 
 def _subject_only(message: Message) -> Part:

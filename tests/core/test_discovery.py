@@ -55,7 +55,7 @@ def test_the_built_in_plugins_are_found_and_load():
     plugins = discover(installed(), strict=True)
     ours = {each.name: each for each in plugins.reports if each.distribution == DISTRIBUTION}
 
-    names = ("channels", "claims", "codex", "delivery", "echo", "profiles", "prompt")
+    names = ["attention", "channels", "claims", "codex", "delivery", "echo", "profiles", "prompt"]
     assert set(ours) == {f"relay.{name}" for name in names}
     assert {each.state for each in ours.values()} == {PluginState.LOADED}
 

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from relay_core import Places, SettingsError
+from relay_core.policies import OwnPolicy
 from relay_core.settings import DAY_MS, Settings, load, loopback, parse
 
 FILE = Path("/home/config.toml")
@@ -59,6 +60,12 @@ quiet_after_interrupt = 0
 unattended_budget = 0
 [delivery.senders."codex-a-1"]
 strategy = "adaptive"
+[delivery.agents."tag:deep work"]
+strategy = "patient"
+hold_from = ["*"]
+[delivery.agents."codex-web-1"]
+urgent_from = []
+steer_from = ["label:the lead", "operator"]
 [plugins]
 block = ["loud"]
 order = ["b", "a"]
@@ -88,6 +95,11 @@ def test_every_table_of_the_file_is_read(places: Places):
     assert policy.strategy == "patient"
     assert policy.sender_strategies == {"codex-a-1": "adaptive"}
     assert policy.away_after_ms == 3_600_000
+    assert (policy.steer_from, policy.hold_from) == (("*",), ())
+    assert read.own_policies() == (
+        OwnPolicy(name="tag:deep work", strategy="patient", hold_from=("*",)),
+        OwnPolicy(name="codex-web-1", urgent_from=(), steer_from=("label:the lead", "operator")),
+    )
 
 
 def test_each_value_knows_where_it_comes_from():
@@ -100,7 +112,9 @@ def test_each_value_knows_where_it_comes_from():
     assert origins["hub.limits.ttl"] == ('"2d"', f"{FILE}:5")
     assert origins["delivery.senders.codex-a-1.strategy"] == ('"adaptive"', f"{FILE}:18")
     assert origins["codex"] == ('{"bin":"/opt/codex"}', f"{FILE}:10")
-    assert origins["plugin.my plugin"] == ('{"words":["x"]}', f"{FILE}:24")
+    assert origins["delivery.agents.codex-web-1.urgent_from"] == ("[]", f"{FILE}:23")
+    assert "delivery.agents.codex-web-1.strategy" not in origins
+    assert origins["plugin.my plugin"] == ('{"words":["x"]}', f"{FILE}:30")
     assert origins["hub.allow_remote"] == ("false", "default")
     assert "abc" not in str(read.origins)
 
@@ -231,6 +245,17 @@ WRONG = [
     ("[delivery.senders.a]\nstrategy = 3", 2, "delivery.senders.a.strategy: expected str", None),
     ("[delivery.senders]\na = 3", 2, "delivery.senders.a: expected a table", None),
     ("[delivery]\nsenders = 3", 2, "delivery.senders", None),
+    ('[delivery]\n\nsteer_from = ["two words"]', 3, "'two words' is no sender", "tag:NAME"),
+    ('[delivery]\nhold_from = ["x", "tag:"]', 2, "'tag:' is no sender", None),
+    ('[delivery]\nurgent_from = ["cap:review"]', 2, "'cap:review' is no sender", "label:NAME"),
+    ('[delivery]\nhold_from = "*"', 2, "delivery.hold_from: expected a list", None),
+    ("[delivery]\nagents = 3", 2, "delivery.agents", None),
+    ("[delivery.agents.a]\naway_after = 3", 2, "delivery.agents.a.away_after", "known here"),
+    ("[delivery.agents.a]\nstrategy = 3", 2, "agents.a.strategy: expected str", None),
+    ('[delivery.agents.a]\n\nhold_from = ["?"]', 3, "agents.a.hold_from: '?' is no", None),
+    ('[delivery.agents."*"]\nstrategy = "x"', 1, "is no recipient", "label:NAME"),
+    ('[delivery.agents.operator]\nstrategy = "x"', 1, "is no recipient", None),
+    ('[delivery.agents."label: "]\nstrategy = "x"', 1, "is no recipient", None),
     ('[plugins]\nonly = "x"', 2, "plugins.only", None),
     ("[plugins]\nblock = [1]", 2, "plugins.block", None),
     ("[plugin]\na = 1", 2, "plugin.a: is no table", None),

@@ -10,7 +10,7 @@ from relay_hub.store.sqlite import opening
 from relay_hub.store.sqlite.queries import queries
 
 WRITES = ("take_seq", "last_seq", "add_message", "add_delivery", "put_delivery", "add_transition")
-OF_ONE_AGENT = ("waiting_count", "open_sizes", "in_doubt", "annotations")
+OF_ONE_AGENT = ("waiting_count", "open_sizes", "in_doubt", "held_because", "annotations")
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ PURE = {
         "fence",
         "messages",
         "plans",
+        "policies",
         "retry",
         "sessions",
         "waiting",

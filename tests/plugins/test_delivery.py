@@ -6,7 +6,6 @@ from relay_core import (
     OPERATOR,
     Abilities,
     Activity,
-    AgentId,
     Credential,
     DeliveryPlan,
     Message,
@@ -18,7 +17,7 @@ from relay_core import (
     Steering,
     Turn,
 )
-from relay_plugins.delivery import choose_delivery, may_interrupt
+from relay_plugins.delivery import choose_delivery
 from values import ABLE, NOW_MS, in_turn, message, session
 
 HOUR_MS = 3_600_000
@@ -133,33 +132,96 @@ def test_at_rest_there_is_nothing_to_interrupt():
     assert choose_delivery([urgent()], session(policy=allowing("*"))) == DeliveryPlan.start()
 
 
-@pytest.mark.parametrize(
-    ("names", "allowed"),
-    [
-        ((), False),
-        (("lead",), True),
-        (("Lead",), False),
-        (("tag:core",), True),
-        (("tag:other",), False),
-        (("core",), False),
-        (("label:the lead",), True),
-        (("the lead",), False),
-        (("*",), True),
-        (("operator",), False),
-    ],
-)
-def test_urgent_from_names_ids_tags_labels_or_everybody(names: tuple[str, ...], allowed: bool):  # noqa: FBT001
-    sender = Sender(id=AgentId("lead"), label="the lead", tags=("core",))
-
-    assert may_interrupt(message(1, "lead", sender=sender), allowing(*names)) is allowed
+# --- whom the turn does not concern ----------------------------------------------------------
 
 
-@pytest.mark.parametrize("credential", Credential)
-def test_only_the_user_s_own_token_makes_an_operator(credential: Credential):
-    sender = Sender(id=OPERATOR, credential=credential)
-    word = message(1, OPERATOR, sender=sender)
+def steering(*names: str, **fields: object) -> Session:
+    return in_turn(policy=Policy(steer_from=names, **fields))
 
-    assert may_interrupt(word, Policy()) is (credential is Credential.USER)
+
+def test_who_is_not_in_steer_from_waits_for_the_end_of_the_turn_and_is_told_why():
+    plan = choose_delivery([message(1, "lead")], steering("operator"))
+
+    assert plan.mode is Mode.WAIT
+    assert "lead is not in steer_from" in (plan.reason or "")
+    assert choose_delivery([message(1, "lead")], steering("lead")) == DeliveryPlan.steer(take=1)
+
+
+def test_at_rest_whoever_may_only_queue_starts_a_turn():
+    only = Policy(steer_from=())
+
+    assert choose_delivery([message()], session(policy=only)) == DeliveryPlan.start()
+
+
+def test_only_those_join_a_turn_that_stand_before_one_who_may_not():
+    mail = [message(1, "lead"), message(2, "lead"), message(3, "builder"), message(4, "lead")]
+
+    assert choose_delivery(mail, steering("lead")) == DeliveryPlan.steer(take=2)
+    assert choose_delivery(mail[2:], steering("lead")).mode is Mode.WAIT
+
+
+def test_who_may_interrupt_needs_no_place_in_steer_from():
+    plan = choose_delivery([urgent()], steering("boss", urgent_from=("lead",)))
+
+    assert plan.mode is Mode.INTERRUPT
+
+
+def test_an_urgent_one_that_may_do_neither_says_both():
+    plan = choose_delivery([urgent()], steering("boss"))
+
+    assert plan.mode is Mode.WAIT
+    assert "not in urgent_from" in (plan.reason or "")
+    assert "not in steer_from" in (plan.reason or "")
+
+
+# --- after a quiet ---------------------------------------------------------------------------
+
+
+def after_quiet(**fields: object) -> Session:
+    return session(quiet_until_ms=NOW_MS - 5, **fields)
+
+
+def held(number: int, by: str = "builder", **fields: object) -> Message:
+    return message(number, by, created_at=NOW_MS - 10, **fields)
+
+
+def test_what_was_held_by_a_quiet_comes_as_one_digest_and_a_single_one_whole():
+    plan = choose_delivery([held(1), held(2, "lead")], after_quiet())
+
+    assert (plan.mode, plan.take, plan.digest) == (Mode.START, 2, True)
+    assert choose_delivery([held(1)], after_quiet()) == DeliveryPlan.start()
+
+
+def test_what_came_in_after_the_quiet_is_no_part_of_its_digest():
+    mail = [held(1), held(2), message(3), message(4)]
+
+    assert choose_delivery(mail, after_quiet()).take == 2
+    assert choose_delivery(mail[2:], after_quiet()) == DeliveryPlan.start()
+
+
+@pytest.mark.parametrize("until_ms", [None, NOW_MS + 1])
+def test_before_the_end_of_a_quiet_there_is_no_digest(until_ms: int | None):
+    # What may go in meanwhile is from the user, or urgent: it goes whole.
+    mail = [held(1), held(2)]
+
+    assert choose_delivery(mail, session(quiet_until_ms=until_ms)) == DeliveryPlan.start()
+
+
+def test_a_request_and_what_the_user_sent_are_shown_whole_after_a_quiet():
+    user = Sender(id=OPERATOR, credential=Credential.USER)
+    words = [held(1, OPERATOR, sender=user), held(2), held(3)]
+
+    assert choose_delivery([held(1, type="request")], after_quiet()) == DeliveryPlan.start()
+    assert choose_delivery(words, after_quiet()) == DeliveryPlan.start(take=1)
+    assert choose_delivery(words[1:], after_quiet()).digest
+
+
+def test_during_a_turn_the_digest_of_a_quiet_waits_for_its_end():
+    busy = in_turn(quiet_until_ms=NOW_MS - 5)
+
+    assert choose_delivery([held(1), held(2)], busy).mode is Mode.WAIT
+    assert choose_delivery([held(1)], busy) == DeliveryPlan.steer(take=1)
+    assert choose_delivery([message(1), message(2)], busy) == DeliveryPlan.steer(take=2)
 
 
 # --- coming back -----------------------------------------------------------------------------

@@ -224,6 +224,26 @@ def test_no_prompt_and_no_context_holds_a_token():
 # --- the digest ------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("fields", "begin"),
+    [
+        ({"away_ms": 45 * 60_000}, "While this session was away (45 min), 2 messages came in"),
+        ({"quiet_until_ms": NOW_MS + 1}, "While this session was quiet, 2 messages came in"),
+        (
+            {"quiet_until_ms": NOW_MS + 1, "away_ms": 60_000},
+            "While this session was quiet and away (1 min), 2 messages came in",
+        ),
+        ({"quiet_until_ms": NOW_MS}, "2 messages came in"),
+        ({}, "2 messages came in"),
+    ],
+)
+def test_a_digest_says_what_the_session_was_meanwhile(fields: dict[str, int], begin: str):
+    later = session(now=NOW_MS + 9, **fields)
+
+    assert format_prompt([message(1), message(2)], later, DIGEST).header.startswith(begin)
+    assert "1 message came in" in format_prompt([message(1)], later, DIGEST).header
+
+
 def test_a_digest_shows_subjects_and_ids_and_no_bodies():
     mail = [
         message(1, subject="first", body="the first body"),

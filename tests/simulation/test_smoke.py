@@ -20,11 +20,12 @@ from relay_hub.local import LocalHub
 from relay_hub.service import HubService
 from relay_hub.store.inline import InlineExecutor
 from relay_hub.store.sqlite import SqliteStore
-from relay_plugins import channels, claims, delivery, prompt
+from relay_plugins import attention, channels, claims, delivery, prompt
 from simulated_world import SENDERS, World, simulate
 
 SEEDS = 100
 BUILT_IN = {
+    "relay.attention": attention,
     "relay.channels": channels,
     "relay.claims": claims,
     "relay.delivery": delivery,

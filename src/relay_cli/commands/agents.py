@@ -13,7 +13,7 @@ from relay_cli.connection import open_hub
 from relay_cli.options import LARGEST_LIMIT, json_option, url_option
 from relay_cli.output import Output
 from relay_cli.patience import finish
-from relay_cli.view import NOTHING, ago, words, yes_no
+from relay_cli.view import NOTHING, ago, clock_time, words, yes_no
 from relay_core.messages import Struct
 from relay_core.sessions import Agent
 
@@ -32,7 +32,8 @@ class AgentRows(Struct):
     help="""List the agents that messages can be sent to.
 
     `reachable` says whether a host serves the agent now; messages to the others wait at the hub.
-    `waiting` names why an agent's mail is not delivered right now. They are listed by id; a list
+    `waiting` names why an agent's mail is not delivered right now, and until when it is to be
+    quiet. They are listed by id; a list
     that is longer than `--limit` ends with the command that shows what comes after.
 
     \b
@@ -93,7 +94,10 @@ async def _agents(url: str | None) -> tuple[Agent, ...]:
 
 
 def _cells(agent: Agent, now_ms: int) -> tuple[str, ...]:
-    waiting = agent.waiting or NOTHING
+    reasons = [agent.waiting] if agent.waiting else []
+    if agent.quiet_until_ms is not None:
+        reasons.append(f"quiet until {clock_time(agent.quiet_until_ms, now_ms)}")
+    waiting = ", ".join(reasons) or NOTHING
     return (
         agent.id,
         agent.label or NOTHING,

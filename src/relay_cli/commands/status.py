@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import click
 
 from relay_cli.caller import as_option
@@ -11,7 +13,7 @@ from relay_cli.output import Output
 from relay_cli.own_status import show_own
 from relay_cli.patience import finish
 from relay_cli.problems import ExitCode
-from relay_cli.view import NOTHING
+from relay_cli.view import NOTHING, clock_time
 from relay_core.control import HostUnreachable
 from relay_core.errors import RelayError
 from relay_core.host_api import HostStatus, SessionStatus
@@ -89,9 +91,10 @@ def command(mine: bool, acting_as: str | None, output: Output, url: str | None) 
         ]
     )
     output.line()
+    now_ms = time.time_ns() // 1_000_000
     output.table(
         ("AGENT", "ADAPTER", "ACTIVITY", "CONNECTION", "TURN", "PENDING", "WAITING", "LAST ERROR"),
-        [_cells(session) for session in report.sessions],
+        [_cells(session, now_ms) for session in report.sessions],
         empty="no sessions; attach one with `agent-relay-codex attach`",
     )
     if not (hub.reachable and host.running):
@@ -144,7 +147,10 @@ def _told_of_connection(host: HostReport) -> str:
     return f"{'connected' if host.connected else 'not connected'} to its hub; adapters: {adapters}"
 
 
-def _cells(session: SessionStatus) -> tuple[str, ...]:
+def _cells(session: SessionStatus, now_ms: int) -> tuple[str, ...]:
+    waiting = session.waiting or NOTHING
+    if session.waiting is None and session.quiet_until_ms is not None:
+        waiting = f"quiet until {clock_time(session.quiet_until_ms, now_ms)}"
     return (
         session.agent_id,
         session.adapter,
@@ -152,7 +158,7 @@ def _cells(session: SessionStatus) -> tuple[str, ...]:
         session.connection,
         session.active_turn or NOTHING,
         str(session.pending),
-        session.waiting or NOTHING,
+        waiting,
         session.last_error or NOTHING,
     )
 

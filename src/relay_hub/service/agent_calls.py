@@ -101,10 +101,10 @@ class AgentCalls:
         )
 
     async def change(self, agent_id: AgentId, patch: AgentPatch, caller: Caller) -> Agent:
-        """Change an agent's label or tags."""
+        """Change an agent's label, tags or quiet."""
         caller.must_act_as(agent_id)
         agent = await self._change(
-            lambda tx, _: agents.change(tx, agent_id, patch, caller), Agent, caller
+            lambda tx, changes: agents.change(tx, agent_id, patch, caller, changes), Agent, caller
         )
         return self._presence.shown(agent, caller)
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import msgspec
 from msgspec.structs import replace
 
-from relay_core.delivery import AttemptDoubted, RecipientRemoved
+from relay_core.delivery import AttemptDoubted, Held, RecipientRemoved, Released
 from relay_core.errors import HubRefused
 from relay_core.hub_api import AgentPatch, HeartbeatRequest, RegisterRequest
-from relay_core.messages import OPERATOR, AgentId, DeliveryState
+from relay_core.messages import OPERATOR, QUIET, AgentId, DeliveryState
 from relay_core.sessions import Agent
 from relay_hub.callers import Caller
 from relay_hub.limits import Limits
@@ -21,6 +21,9 @@ from relay_hub.store.rows import UserSet
 
 _SHORT = 128
 """Characters that a label, an approval mode, an instance or an adapter may have."""
+
+LONGEST_QUIET_MS = 366 * 24 * 60 * 60 * 1_000
+"""The furthest end of an agent's quiet; what lies beyond was not meant as milliseconds."""
 
 
 def check(request: RegisterRequest, limits: Limits) -> RegisterRequest:
@@ -83,6 +86,7 @@ async def register(
         epoch=epoch,
         meta=request.meta,
         created_at=former.created_at if former else now,
+        quiet_until_ms=former.quiet_until_ms if former else None,
     )
     await tx.put_agent(agent)
     for delivery in await tx.in_doubt(request.id):
@@ -165,12 +169,16 @@ async def fenced(
     return checks.fence(await tx.agent(agent_id), agent_id, instance_id, epoch, required=True)
 
 
-async def change(tx: Transaction, agent_id: AgentId, patch: AgentPatch, caller: Caller) -> Agent:
-    """Store another label or other tags; an empty label takes the label away.
+async def change(
+    tx: Transaction, agent_id: AgentId, patch: AgentPatch, caller: Caller, changes: Changes
+) -> Agent:
+    """Store another label, other tags or another end of the quiet; an empty label is none.
 
     What the user sets stays over registrations until the user sets it again: 403 `user_only` for
-    the agent itself.
+    the agent itself, and for its quiet in any case.
     """
+    if patch.quiet_until is not None:
+        caller.must_be_user()
     agent = await tx.agent(agent_id)
     if agent is None or agent_id == OPERATOR:
         raise checks.refuse("unknown_agent", f"no agent is called {agent_id}", status=404)
@@ -184,12 +192,40 @@ async def change(tx: Transaction, agent_id: AgentId, patch: AgentPatch, caller: 
         agent = replace(agent, label=checks.line("label", patch.label, most=_SHORT))
     if patch.tags is not None:
         agent = replace(agent, tags=checks.names("tags", patch.tags))
+    if patch.quiet_until is not None:
+        agent = replace(agent, quiet_until_ms=_quiet_end(agent, patch.quiet_until, changes.now_ms))
     await tx.put_agent(agent)
+    if patch.quiet_until is not None:
+        await _move_quiet_holds(tx, agent, changes)
+    changes.look_again(agent_id, await tx.latest_message_id())
     if by_user:
         label = former.label or patch.label is not None
         tags = former.tags or patch.tags is not None
         await tx.put_user_set(agent_id, UserSet(label=label, tags=tags))
     return agent
+
+
+def _quiet_end(agent: Agent, wanted_ms: int, now_ms: int) -> int | None:
+    """When the quiet ends that is asked for; 0 ends one now, and leaves alone when the last was."""
+    former_ms = agent.quiet_until_ms
+    if wanted_ms == 0:
+        return former_ms if former_ms is None else min(former_ms, now_ms)
+    if not now_ms < wanted_ms <= now_ms + LONGEST_QUIET_MS:
+        raise checks.refuse(
+            "bad_quiet",
+            "quietUntil is no time within the next year",
+            fix="give milliseconds since the Unix epoch, or 0 to end the quiet",
+        )
+    return wanted_ms
+
+
+async def _move_quiet_holds(tx: Transaction, agent: Agent, changes: Changes) -> None:
+    """Let what is held because of the quiet wait for its new end, or go on at once."""
+    until_ms = agent.quiet_until_ms
+    goes_on = until_ms is None or until_ms <= changes.now_ms
+    for delivery in await tx.held_because(agent.id, QUIET):
+        event = Released() if goes_on else Held(reason=QUIET, until_ms=until_ms)
+        await apply(tx, delivery, event, changes)
 
 
 def _users_own(field: str, agent_id: AgentId) -> HubRefused:
@@ -221,5 +257,6 @@ def shown(
         reachable=reachable,
         away_ms=0 if reachable else max(0, now_ms - seen),
         queued=agent.queued if queued is None else queued,
+        quiet_until_ms=agent.quiet_until_ms if (agent.quiet_until_ms or 0) > now_ms else None,
         meta=agent.meta if whole else msgspec.Raw(b"{}"),
     )

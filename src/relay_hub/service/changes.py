@@ -37,8 +37,12 @@ class Changes:
 
     def has_mail(self, delivery: Delivery) -> None:
         """Let the recipient's host look at this delivery."""
-        former = self.mail.get(delivery.agent_id, 0)
-        self.mail[delivery.agent_id] = max(former, delivery.message_id)
+        self.look_again(delivery.agent_id, delivery.message_id)
+
+    def look_again(self, agent_id: AgentId, up_to: int) -> None:
+        """Let an agent's host look at what is open for it; `up_to` is the newest message that is
+        concerned."""
+        self.mail[agent_id] = max(self.mail.get(agent_id, 0), up_to)
 
 
 async def apply(tx: Transaction, delivery: Delivery, event: Event, changes: Changes) -> Delivery:

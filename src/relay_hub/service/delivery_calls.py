@@ -54,13 +54,17 @@ class DeliveryCalls:
         caller.must_act_as(agent_id)
 
         async def work(reads: Reads) -> OfferList:
-            checks.fence(await reads.agent(agent_id), agent_id, instance_id, epoch, required=False)
+            found = await reads.agent(agent_id)
+            agent = checks.fence(found, agent_id, instance_id, epoch, required=False)
             return OfferList(
                 offers=await reads.offers(agent_id, self._limits.offer_bytes),
                 claims=await reads.claims_of(agent_id),
                 turns_from_ms=await guard.turns_from_ms(
                     reads, agent_id, self._limits, self._presence.now_ms()
                 ),
+                quiet_until_ms=agent.quiet_until_ms,
+                label=agent.label,
+                tags=agent.tags,
             )
 
         return await self._look(work)

@@ -145,6 +145,10 @@ class Reads(Protocol):
         """An agent's deliveries that are injecting or uncertain."""
         ...
 
+    async def held_because(self, agent_id: AgentId, reason: str) -> tuple[Delivery, ...]:
+        """An agent's deliveries that are held for this reason, oldest first."""
+        ...
+
     async def attempt(self, attempt_id: AttemptId) -> AttemptRow | None:
         """One attempt with the deliveries that it carries."""
         ...

@@ -65,7 +65,8 @@ def to_agent(row: Row) -> Agent:
         epoch=row[18],
         meta=msgspec.Raw(row[19]),
         created_at=row[20],
-        queued=row[21] if len(row) > 21 else 0,  # noqa: PLR2004 - the list counts, the look-up does not
+        quiet_until_ms=row[21],
+        queued=row[22] if len(row) > 22 else 0,  # noqa: PLR2004 - the list counts, the look-up does not
     )
 
 
@@ -92,6 +93,7 @@ def from_agent(agent: Agent) -> Row:
         agent.epoch,
         bytes(agent.meta),
         agent.created_at,
+        agent.quiet_until_ms,
     )
 
 

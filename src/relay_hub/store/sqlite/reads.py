@@ -184,6 +184,9 @@ class SqliteReads:
     async def in_doubt(self, agent_id: AgentId) -> tuple[Delivery, ...]:
         return tuple(map(to_delivery, self._all("in_doubt", agent_id)))
 
+    async def held_because(self, agent_id: AgentId, reason: str) -> tuple[Delivery, ...]:
+        return tuple(map(to_delivery, self._all("held_because", agent_id, reason)))
+
     async def attempt(self, attempt_id: AttemptId) -> AttemptRow | None:
         return self._attempt(attempt_id)
 

@@ -2,14 +2,14 @@
 -- One agent that is registered; the operator counts.
 SELECT id, name, label, machine, rig, tags, capabilities, channels, approval, status, ready,
        unattended, thread_id, adapter, waiting, last_user_turn_ms, last_seen_ms, instance_id,
-       epoch, meta, created_ms
+       epoch, meta, created_ms, quiet_until_ms
 FROM agents WHERE id = ? AND deleted_ms IS NULL;
 
 -- name: agents
 -- Every registered agent, those after an id. The queue is counted over the index of open deliveries.
 SELECT id, name, label, machine, rig, tags, capabilities, channels, approval, status, ready,
        unattended, thread_id, adapter, waiting, last_user_turn_ms, last_seen_ms, instance_id,
-       epoch, meta, created_ms,
+       epoch, meta, created_ms, quiet_until_ms,
        (SELECT count(*) FROM deliveries d WHERE d.agent_id = agents.id
           AND d.is_open)
 FROM agents WHERE deleted_ms IS NULL AND id <> 'operator' AND id > ? ORDER BY id LIMIT ?;
@@ -28,8 +28,9 @@ SELECT epoch FROM agents WHERE id = ?;
 -- `next_seq` is left alone: it belongs to the deliveries.
 INSERT INTO agents (id, name, label, machine, rig, tags, capabilities, channels, approval, status,
                     ready, unattended, thread_id, adapter, waiting, last_user_turn_ms,
-                    last_seen_ms, instance_id, epoch, meta, created_ms, deleted_ms)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)
+                    last_seen_ms, instance_id, epoch, meta, created_ms, quiet_until_ms,
+                    deleted_ms)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)
 ON CONFLICT (id) DO UPDATE SET
   name = excluded.name, label = excluded.label, machine = excluded.machine, rig = excluded.rig,
   tags = excluded.tags, capabilities = excluded.capabilities, channels = excluded.channels,
@@ -37,7 +38,8 @@ ON CONFLICT (id) DO UPDATE SET
   unattended = excluded.unattended, thread_id = excluded.thread_id, adapter = excluded.adapter,
   waiting = excluded.waiting, last_user_turn_ms = excluded.last_user_turn_ms,
   last_seen_ms = excluded.last_seen_ms, instance_id = excluded.instance_id,
-  epoch = excluded.epoch, meta = excluded.meta, deleted_ms = NULL;
+  epoch = excluded.epoch, meta = excluded.meta, quiet_until_ms = excluded.quiet_until_ms,
+  deleted_ms = NULL;
 
 -- name: user_set
 SELECT user_set_label, user_set_tags FROM agents WHERE id = ?;

@@ -91,6 +91,15 @@ WHERE agent_id = ? AND is_open
   AND state IN ('injecting', 'uncertain')
 ORDER BY seq;
 
+-- name: held_because
+SELECT id, message_id, agent_id, seq, state, reason, attempts, strikes, attempt_id, claim_token,
+       not_before_ms, held_until_ms, expires_ms, turn_id, turn_status, created_ms, updated_ms,
+       delivered_ms, retried_as
+FROM deliveries
+WHERE agent_id = ? AND is_open
+  AND state = 'held' AND reason = ?
+ORDER BY seq;
+
 -- name: annotations
 -- Those of an agent's open deliveries.
 SELECT a.delivery_id, a.key, a.value
