@@ -62,6 +62,10 @@ AGENT_RELAY = LazyGroup(
             module=f"{COMMANDS}.dead",
             summary="List what could not be delivered; try it again, or drop it.",
         ),
+        "held": CommandPlace(
+            module=f"{COMMANDS}.held",
+            summary="List what is held back; let it through, edit it, or drop it.",
+        ),
         "plugins": CommandPlace(
             module=f"{COMMANDS}.plugins", summary="List the plugins and what became of them."
         ),

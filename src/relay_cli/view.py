@@ -32,6 +32,15 @@ def ago(then_ms: int | None, now_ms: int) -> str:
     return "just now"
 
 
+def ahead(then_ms: int, now_ms: int) -> str:
+    """Show how far ahead something is, in one unit, rounded up."""
+    left = max(0, then_ms - now_ms)
+    for unit, size in _STEPS:
+        if left >= size:
+            return f"in {-(-left // size)} {unit}"
+    return "now"
+
+
 def shortened(text: str, length: int) -> str:
     """Show the first line of a text, cut to a length."""
     first = text.split("\n", 1)[0]

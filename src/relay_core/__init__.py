@@ -45,6 +45,7 @@ from relay_core.hub_api import (
 )
 from relay_core.messages import (
     HUB,
+    NEEDS_YES,
     OPERATOR,
     REPLY,
     REQUEST,
@@ -113,6 +114,7 @@ from relay_core.variables import Reach, Variable, absolute_path, chosen_from
 
 __all__ = [
     "HUB",
+    "NEEDS_YES",
     "OPERATOR",
     "REPLY",
     "REQUEST",

@@ -34,6 +34,9 @@ REQUEST = "request"
 REPLY = "reply"
 """The `type` of an answer that the hub made of a turn's final message."""
 
+NEEDS_YES = "needs_yes"
+"""The reason of what is held until a human says yes."""
+
 META_LIMIT_BYTES = 16 * 1024
 """The most that a message's `meta`, or one annotation, may take as JSON."""
 
@@ -130,7 +133,8 @@ class Message(Struct):
 
     `meta` is the sender's own JSON object, never interpreted by the core; `urgent` is what the
     sender asked for, not what the recipient allows. Times are milliseconds since the Unix epoch by
-    the hub's clock.
+    the hub's clock. `edited_by` says who changed `body` on its way to this reader; the sender reads
+    what it wrote.
     """
 
     id: MessageId
@@ -153,6 +157,7 @@ class Message(Struct):
     claimed_by: AgentId | None = None
     claimed_at: int | None = None
     claim_expires_at: int | None = None
+    edited_by: AgentId | None = None
 
 
 class RequestAnswer(Struct):
@@ -172,7 +177,9 @@ class Delivery(Struct):
     `seq` orders the deliveries of one recipient. `attempt_id` is the open attempt, or the last one.
     `not_before_ms` is when a retry may start. `strikes` counts agent crashes right after an
     injection. `reason` says why the state is what it is, in one word. `retried_as` is the delivery
-    that took the place of a dead one. `answer` is there in the view of a request only.
+    that took the place of a dead one. `approved_ms` is when a human said yes to it: nothing holds
+    it any more. `edited` says that its recipient gets another text than the sender wrote. `answer`
+    is there in the view of a request only.
     """
 
     id: DeliveryId
@@ -194,6 +201,8 @@ class Delivery(Struct):
     updated_ms: int = 0
     delivered_ms: int | None = None
     retried_as: DeliveryId | None = None
+    approved_ms: int | None = None
+    edited: bool = False
     answer: RequestAnswer | None = None
 
 

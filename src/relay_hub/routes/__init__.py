@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from relay_hub.routes import agents, dead, deliveries, messages, pairs, tokens
+from relay_hub.routes import agents, dead, deliveries, held, messages, pairs, tokens
 
 # The ones that are asked most often come first.
 ROUTES = (
@@ -11,6 +11,7 @@ ROUTES = (
     *agents.ROUTES,
     *pairs.ROUTES,
     *dead.ROUTES,
+    *held.ROUTES,
     *tokens.ROUTES,
 )
 """Every route but the websocket and those of `health`."""

@@ -22,12 +22,14 @@ from relay_core.messages import (
     DeliveryId,
     DeliveryState,
     MessageId,
+    Offer,
 )
 from relay_hub.callers import Caller
 from relay_hub.limits import Limits
 from relay_hub.service import attempts, checks
 from relay_hub.service.changes import Changes
 from relay_hub.service.committer import Committer
+from relay_hub.service.views import may_read
 from relay_hub.store import Reads, Transaction
 from relay_hub.store.rows import AttemptRow
 
@@ -53,8 +55,9 @@ class DeliveryCalls:
 
         async def work(reads: Reads) -> OfferList:
             checks.fence(await reads.agent(agent_id), agent_id, instance_id, epoch, required=False)
+            offers = await reads.offers(agent_id, self._limits.offer_bytes)
             return OfferList(
-                offers=await reads.offers(agent_id, self._limits.offer_bytes),
+                offers=_readable(offers, caller),
                 claims=await reads.claims_of(agent_id),
             )
 
@@ -75,7 +78,7 @@ class DeliveryCalls:
         caller.must_act_as(agent_id)
         wanted = tuple(states)
         found = await self._look(lambda reads: reads.history(agent_id, wanted, before, most))
-        return OfferList(offers=found)
+        return OfferList(offers=_readable(found, caller))
 
     async def record_attempt(self, request: AttemptRequest, caller: Caller) -> Attempt:
         """Store an attempt before it is made."""
@@ -128,3 +131,7 @@ class DeliveryCalls:
             NoneType,
             caller,
         )
+
+
+def _readable(offers: tuple[Offer, ...], caller: Caller) -> tuple[Offer, ...]:
+    return tuple(offer for offer in offers if may_read(offer.delivery, caller))

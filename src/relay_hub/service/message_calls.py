@@ -5,14 +5,14 @@ from __future__ import annotations
 from relay_core.delivery import MarkedRead
 from relay_core.errors import HubRefused
 from relay_core.hub_api import Cancellation, MessageView, SendRequest, SendResponse
-from relay_core.messages import AgentId, Delivery, DeliveryState, Message, MessageId
+from relay_core.messages import AgentId, DeliveryState, Message, MessageId
 from relay_hub.callers import Caller
 from relay_hub.limits import Limits
-from relay_hub.service import cancelling, checks, requests, sending
+from relay_hub.service import cancelling, checks, sending
 from relay_hub.service.changes import Changes, apply
 from relay_hub.service.committer import Committer
 from relay_hub.service.presence import Presence
-from relay_hub.service.views import joined, view_for
+from relay_hub.service.views import may_read, seen_by
 from relay_hub.store import Reads, Transaction
 
 
@@ -41,14 +41,7 @@ class MessageCalls:
     async def one(self, message_id: MessageId, caller: Caller) -> MessageView:
         """Show a message and where its deliveries stand; to a recipient, its own."""
 
-        async def work(reads: Reads) -> tuple[Message | None, tuple[Delivery, ...]]:
-            return await _read(reads, message_id)
-
-        message, deliveries = await self._look(work)
-        view = None if message is None else view_for(message, deliveries, caller)
-        if view is None:
-            raise _unknown(message_id)
-        return view
+        return await self._look(lambda reads: _shown(reads, message_id, caller))
 
     async def thread(
         self, message_id: MessageId, since: MessageId, most: int, caller: Caller
@@ -59,12 +52,10 @@ class MessageCalls:
         """
 
         async def work(reads: Reads) -> tuple[MessageView, ...]:
-            message, deliveries = await _read(reads, message_id)
-            if message is None or view_for(message, deliveries, caller) is None:
-                raise _unknown(message_id)
+            message = await _shown(reads, message_id, caller)
             root = message.conversation_id or message.id
             views = [
-                view_for(each, await requests.answered(reads, each), caller)
+                await seen_by(reads, each, caller)
                 for each in await reads.conversation(root, since, most)
             ]
             return tuple(view for view in views if view is not None)
@@ -106,7 +97,7 @@ class MessageCalls:
         async def work(tx: Transaction, changes: Changes) -> MessageView:
             message = await tx.message(message_id)
             delivery = await tx.delivery_for(message_id, read_by)
-            if message is None or delivery is None:
+            if message is None or delivery is None or not may_read(delivery, caller):
                 raise checks.refuse(
                     "unknown_message", f"{read_by} has no message {message_id}", status=404
                 )
@@ -117,16 +108,14 @@ class MessageCalls:
             waiting = {DeliveryState.QUEUED, DeliveryState.LEASED, DeliveryState.HELD}
             if delivery.state in waiting:
                 await apply(tx, delivery, MarkedRead(), changes)
-            return joined(message, await requests.answered(tx, message))
+            return await _shown(tx, message_id, caller)
 
-        view = await self._change(work, MessageView, caller)
-        return view_for(view, view.deliveries, caller) or view
+        return await self._change(work, MessageView, caller)
 
 
-async def _read(reads: Reads, message_id: MessageId) -> tuple[Message | None, tuple[Delivery, ...]]:
+async def _shown(reads: Reads, message_id: MessageId, caller: Caller) -> MessageView:
     message = await reads.message(message_id)
-    return message, () if message is None else await requests.answered(reads, message)
-
-
-def _unknown(message_id: MessageId) -> HubRefused:
-    return checks.refuse("unknown_message", f"there is no message {message_id}", status=404)
+    view = None if message is None else await seen_by(reads, message, caller)
+    if view is None:
+        raise checks.refuse("unknown_message", f"there is no message {message_id}", status=404)
+    return view
