@@ -74,6 +74,10 @@ AGENT_RELAY = LazyGroup(
             module=f"{COMMANDS}.guard",
             summary="See which agents the guard against loops has stopped; let them go on.",
         ),
+        "held": CommandPlace(
+            module=f"{COMMANDS}.held",
+            summary="List what is held back; let it through, edit it, or drop it.",
+        ),
         "plugins": CommandPlace(
             module=f"{COMMANDS}.plugins", summary="List the plugins and what became of them."
         ),

@@ -54,6 +54,15 @@ def clock_time(at_ms: int | None, now_ms: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M" if far else "%H:%M", time.localtime(at_ms / _SECOND_MS))
 
 
+def ahead(then_ms: int, now_ms: int) -> str:
+    """Show how far ahead something is, in one unit, rounded up."""
+    left = max(0, then_ms - now_ms)
+    for unit, size in _STEPS:
+        if left >= size:
+            return f"in {-(-left // size)} {unit}"
+    return "now"
+
+
 def shortened(text: str, length: int) -> str:
     """Show the first line of a text, cut to a length."""
     first = text.split("\n", 1)[0]

@@ -46,6 +46,7 @@ from relay_core.hub_api import (
 from relay_core.messages import (
     ACK,
     HUB,
+    NEEDS_YES,
     OPERATOR,
     QUIET,
     REPLY,
@@ -120,6 +121,7 @@ from relay_core.variables import Reach, Variable, absolute_path, chosen_from
 __all__ = [
     "ACK",
     "HUB",
+    "NEEDS_YES",
     "OPERATOR",
     "QUIET",
     "REPLY",

@@ -45,7 +45,16 @@ class Held(Event):
 
 
 class Released(Event):
-    """A hold ended: by its time, by a plugin, or by a person."""
+    """A hold ended: by its time, by a plugin, or by a person.
+
+    `approved` when a human said yes to it, which is final: no plugin is to hold it again.
+    """
+
+    approved: bool = False
+
+
+class Edited(Event):
+    """A person put another text in the place of the sender's, for this recipient."""
 
 
 class Skipped(Event):
@@ -124,7 +133,7 @@ class RecipientRemoved(Event):
 
 
 EVENTS: tuple[type[Event], ...] = (
-    Held, Released, Skipped, Claimed, ClaimTakenByOther, ClaimReopened, ClaimExhausted,
+    Held, Released, Edited, Skipped, Claimed, ClaimTakenByOther, ClaimReopened, ClaimExhausted,
     AttemptRecorded, AttemptDoubted, Proved, FoundAbsent, AttemptFailed, MarkedRead, TimeRanOut,
     CancelRequested, RecipientRemoved,
 )  # fmt: skip
@@ -193,6 +202,7 @@ TRANSITIONS: dict[DeliveryState, dict[type[Event], frozenset[DeliveryState]]] = 
     S.HELD: {
         Held: frozenset({S.HELD}),
         Released: frozenset({S.QUEUED}),
+        Edited: frozenset({S.HELD}),
         Skipped: frozenset({S.SKIPPED}),
         ClaimTakenByOther: frozenset({S.SKIPPED}),
         ClaimExhausted: frozenset({S.DEAD}),
@@ -261,8 +271,13 @@ def _apply(delivery: Delivery, event: Event, now_ms: int, jitter: float) -> Step
         case Held(reason=reason, until_ms=until_ms):
             held = _to(delivery, S.HELD, reason, now_ms, held_until_ms=until_ms, claim_token=None)
             return Step(delivery=held, commands=_unclaim(delivery, TellSender()))
+        case Released(approved=True):
+            return _offer(delivery, now_ms, reason="approved", approved_ms=now_ms)
         case Released():
             return _offer(delivery, now_ms, reason="released")
+        case Edited():
+            edited = _to(delivery, S.HELD, delivery.reason, now_ms, edited=True)
+            return Step(delivery=edited, commands=(TellSender(),))
         case Skipped(reason=reason):
             skipped = _to(delivery, S.SKIPPED, reason, now_ms, claim_token=None)
             return Step(delivery=skipped, commands=_unclaim(delivery, TellSender()))

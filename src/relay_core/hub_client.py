@@ -23,6 +23,7 @@ from relay_core.errors import (
     is_forbidden,
 )
 from relay_core.guards import Guard, GuardList
+from relay_core.held_mail import DropRequest, HeldList, HeldPatch, HeldView
 from relay_core.hub_address import check_url
 from relay_core.hub_api import (
     ACTING_HEADER,
@@ -401,6 +402,37 @@ class HubClient:
     async def task(self, message_id: int) -> TaskView:
         """Show the work of a message, and whose hands it went through."""
         return await self._ask("GET", f"/api/claims/{message_id}", None, TaskView)
+
+    # Held mail -----------------------------------------------------------------------------------
+
+    async def held(
+        self,
+        agent_id: str | None = None,
+        *,
+        before: DeliveryId | None = None,
+        most: int = INBOX_PAGE,
+    ) -> HeldList:
+        """List what is held, newest first, before another; `most` is 500 at most."""
+        path = f"/api/held{_query(**{'for': agent_id}, before=before, limit=most)}"
+        return await self._ask("GET", path, None, HeldList)
+
+    async def held_delivery(self, delivery_id: int) -> HeldView:
+        """Show one that is held, with the text that its recipient would get."""
+        return await self._ask("GET", f"/api/held/{delivery_id}", None, HeldView)
+
+    async def approve_held(self, delivery_id: int) -> Delivery:
+        """Let one through, for good."""
+        return await self._ask("POST", f"/api/held/{delivery_id}/approve", None, Delivery)
+
+    async def edit_held(self, delivery_id: int, body: str) -> HeldView:
+        """Give the recipient another text; it is still held."""
+        patch = HeldPatch(body=body)
+        return await self._ask("PATCH", f"/api/held/{delivery_id}", patch, HeldView)
+
+    async def drop_held(self, delivery_id: int, reason: str) -> Delivery:
+        """Never deliver one; its sender sees the reason."""
+        request = DropRequest(reason=reason)
+        return await self._ask("POST", f"/api/held/{delivery_id}/drop", request, Delivery)
 
     # The wire ------------------------------------------------------------------------------------
 

@@ -1,15 +1,24 @@
 """The verdicts of `on_message`, asked once for each delivery that arrives or is released."""
 
+# Rule 1: what a human said yes to is held by no plugin; the trace says whose word counted.
+
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+from msgspec.structs import replace
+
 from relay_core.delivery import WAITING
 from relay_core.events import Arrived, WasHeld, WasSkipped
 from relay_core.hub_api import VerdictRequest
-from relay_core.messages import DeliveryId, DeliveryState, Offer
-from relay_core.plans import Ruling, Verdict
+from relay_core.messages import OPERATOR, DeliveryId, DeliveryState, Offer
+from relay_core.plans import Decision, Ruling, Verdict
 from relay_core.seat import Seat, plain
+
+_APPROVED = Decision(
+    hook="on_message", plugin=OPERATOR, answer=msgspec.Raw(b'"approved"'), chosen=True
+)
 
 
 class Judge:
@@ -51,15 +60,24 @@ class Judge:
                     message_id=row.message_id,
                 )
             )
-        session = seat.session()
-        verdict, decisions = await seat.hooks.on_message(offer.message, session)
-        seat.remember(offer.message.id, decisions)
+        verdict = await self._verdict(offer)
+        if verdict.ruling is not Ruling.DELIVER:
+            await self._give(offer, verdict)
+            return False
+        self._judged[row.id] = row.updated_ms
+        return True
+
+    async def _verdict(self, offer: Offer) -> Verdict:
+        """Ask the plugins; a hold that is over, or that a human has ended, is none."""
+        session, approved = self._seat.session(), offer.delivery.approved_ms is not None
+        verdict, decisions = await self._seat.hooks.on_message(offer.message, session)
         over = verdict.until_ms is not None and verdict.until_ms <= session.now
-        if verdict.ruling is Ruling.DELIVER or (verdict.ruling is Ruling.HOLD and over):
-            self._judged[row.id] = row.updated_ms
-            return True
-        await self._give(offer, verdict)
-        return False
+        if verdict.ruling is Ruling.HOLD and (over or approved):
+            verdict = Verdict.deliver()
+            if approved:
+                decisions = (*(replace(each, chosen=False) for each in decisions), _APPROVED)
+        self._seat.remember(offer.message.id, decisions)
+        return verdict
 
     async def _give(self, offer: Offer, verdict: Verdict) -> None:
         row, seat = offer.delivery, self._seat

@@ -43,6 +43,9 @@ ACK = "ack"
 RESULT = "result"
 """The `type` of what the holder of claimable work has to say of its end."""
 
+NEEDS_YES = "needs_yes"
+"""The reason of what is held until a human says yes."""
+
 META_LIMIT_BYTES = 16 * 1024
 """The most that a message's `meta`, or one annotation, may take as JSON."""
 
@@ -151,7 +154,8 @@ class Message(Struct):
 
     `meta` is the sender's own JSON object, never interpreted by the core; `urgent` is what the
     sender asked for, not what the recipient allows. Times are milliseconds since the Unix epoch by
-    the hub's clock.
+    the hub's clock. `edited_by` says who changed `body` on its way to this reader; the sender reads
+    what it wrote.
     """
 
     id: MessageId
@@ -174,6 +178,7 @@ class Message(Struct):
     claimed_by: AgentId | None = None
     claimed_at: int | None = None
     claim_expires_at: int | None = None
+    edited_by: AgentId | None = None
 
 
 def starts_no_turn(message: Message) -> bool:
@@ -203,9 +208,11 @@ class Delivery(Struct):
     `seq` orders the deliveries of one recipient. `attempt_id` is the open attempt, or the last one.
     `not_before_ms` is when a retry may start. `strikes` counts agent crashes right after an
     injection. `reason` says why the state is what it is, in one word. `retried_as` is the delivery
-    that took the place of a dead one, or of one whose agent lost the claim on the work. `answer` is
-    there in the view of a request only. `away` tells whether the recipient cannot be reached now;
-    in views, and only while something is to be done.
+    that took the place of a dead one, or of one whose agent lost the claim on the work.
+    `approved_ms` is when a person said yes to it: nothing holds it any more. `edited` says that its
+    recipient gets another text than the sender wrote. `answer` is there in the view of a request
+    only. `away` tells whether the recipient cannot be reached now; in views, and only while
+    something is to be done.
     """
 
     id: DeliveryId
@@ -227,6 +234,8 @@ class Delivery(Struct):
     updated_ms: int = 0
     delivered_ms: int | None = None
     retried_as: DeliveryId | None = None
+    approved_ms: int | None = None
+    edited: bool = False
     answer: RequestAnswer | None = None
     away: bool | None = None
 

@@ -8,10 +8,7 @@
 
 from __future__ import annotations
 
-from relay_core import HUB, OPERATOR, QUIET, Message, Session, Verdict, hookimpl, is_from
-
-NEEDS_YES = "needs_yes"
-"""The reason of what is held until a person lets it through."""
+from relay_core import HUB, NEEDS_YES, OPERATOR, QUIET, Message, Session, Verdict, hookimpl, is_from
 
 
 @hookimpl(trylast=True)

@@ -135,6 +135,7 @@ def _fields(message: Message) -> tuple[tuple[str, str], ...]:
         ("Channel", message.channel),
         ("Pair", message.pair_id),
         ("Claimable", _claim(message)),
+        ("Edited by", message.edited_by),
     )
     return tuple((name, value) for name, value in fields if value)
 

@@ -21,6 +21,7 @@ from relay_core.delivery import (
     ClaimExhausted,
     ClaimReopened,
     ClaimTakenByOther,
+    Edited,
     Event,
     FoundAbsent,
     Held,
@@ -47,6 +48,7 @@ EXAMPLES: dict[type[Event], Event] = {
     for event in (
         Held(reason="quiet", until_ms=LATER),
         Released(),
+        Edited(),
         Skipped(reason="channel"),
         Claimed(token=7),
         ClaimTakenByOther(),
@@ -69,6 +71,7 @@ COLUMNS = ("queued", "leased", "injecting", "uncertain", "held", "skipped")
 EXPECTED = {
     Held:              "held      held      -         -         held      -",
     Released:          "-         -         -         -         queued    -",
+    Edited:            "-         -         -         -         held      -",
     Skipped:           "skipped   skipped   -         -         skipped   -",
     Claimed:           "leased    leased    -         -         -         -",
     ClaimTakenByOther: "skipped   skipped   -         -         skipped   -",
@@ -225,6 +228,36 @@ def test_whoever_leaves_the_queue_with_a_claim_gives_it_back(event: Event):
 
     assert left.delivery.claim_token is None
     assert ReopenClaim() in left.commands
+
+
+def test_a_yes_stays_with_a_delivery_whatever_happens_to_it_afterwards():
+    yes = step(delivery(state=S.HELD), Released(approved=True), now_ms=NOW_MS).delivery
+    known, left = {yes.state: yes}, [yes]
+    while left:
+        start = left.pop()
+        for _, event in EVENTS_AND_VARIANTS:
+            if allowed_here(start, event):
+                after = step(start, event, now_ms=LATER).delivery
+                assert after.approved_ms is not None, event
+                if known.setdefault(after.state, after) is after:
+                    left.append(after)
+
+    assert (yes.state, yes.reason, yes.approved_ms) == (S.QUEUED, "approved", NOW_MS)
+    assert set(known) == set(S)
+
+
+def test_a_hold_that_ends_by_itself_is_no_yes():
+    released = step(delivery(state=S.HELD), Released(), now_ms=NOW_MS).delivery
+
+    assert (released.reason, released.approved_ms) == ("released", None)
+
+
+def test_an_edit_changes_neither_why_nor_until_when_it_is_held_and_tells_the_sender():
+    held = delivery(state=S.HELD, reason="needs_yes", held_until_ms=LATER)
+    edited = step(held, Edited(), now_ms=LATER)
+
+    assert edited.delivery == msgspec.structs.replace(held, edited=True, updated_ms=LATER)
+    assert edited.commands == (TellSender(),)
 
 
 def test_a_refused_input_is_tried_five_times_and_then_dead():

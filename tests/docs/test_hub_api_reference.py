@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from relay_core import hub_api
+from relay_core import held_mail, hub_api
 from relay_core.messages import Delivery, Message
 from relay_core.sessions import Agent
 from relay_hub.routes import ROUTES, health
@@ -24,6 +24,8 @@ BODIES = {
     "POST /api/pairs": hub_api.PairRequest,
     "POST /api/pairs/{pair_id}/accept": hub_api.PairAnswer,
     "POST /api/pairs/{pair_id}/messages": hub_api.PairMessageRequest,
+    "PATCH /api/held/{delivery_id}": held_mail.HeldPatch,
+    "POST /api/held/{delivery_id}/drop": held_mail.DropRequest,
     "POST /api/attempts": hub_api.AttemptRequest,
     "POST /api/attempts/{attempt_id}/outcome": hub_api.Outcome,
     "POST /api/attempts/{attempt_id}/turn": hub_api.TurnReport,

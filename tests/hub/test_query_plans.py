@@ -10,6 +10,7 @@ from relay_hub.store.sqlite import opening
 from relay_hub.store.sqlite.queries import queries
 
 WRITES = ("take_seq", "last_seq", "add_message", "add_delivery", "put_delivery", "add_transition")
+HELD = ("held", "held_for_a_yes")
 OF_ONE_AGENT = ("waiting_count", "open_sizes", "in_doubt", "held_because", "annotations")
 
 
@@ -70,3 +71,11 @@ def test_what_the_guard_asks_at_each_look_goes_by_an_index(
     plan = [str(step[3]) for step in explained(database, "EXPLAIN QUERY PLAN", name)]
 
     assert any(index in line for line in plan), plan
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_what_is_held_is_found_without_walking_what_is_not(database: Connection, name: str):
+    plan = [str(step[3]) for step in explained(database, "EXPLAIN QUERY PLAN", name)]
+
+    assert any("held_mail" in line or "held_for_a_yes" in line for line in plan), plan
+    assert not any("TEMP B-TREE" in line or line.startswith("SCAN m") for line in plan), plan

@@ -54,6 +54,13 @@ def test_a_message_is_shown_with_all_that_is_known_of_it():
     assert prompt.parts[0].body == "look\nhere"
 
 
+def test_a_message_that_was_edited_on_its_way_says_by_whom():
+    prompt = format_prompt([message(edited_by=OPERATOR)], session(), START)
+
+    assert header(prompt)["Edited by"] == "operator"
+    assert '│ Edited by: "operator"' in fence(prompt, FENCE_ID)
+
+
 def test_what_is_not_known_is_not_shown():
     assert set(header(format_prompt([message()], session(), START))) == {"Message", "From"}
 

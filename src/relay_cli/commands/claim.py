@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from relay_cli.caller import acting_agent, as_option
-from relay_cli.commands.dead import ListByDefault, agent_option
 from relay_cli.connection import open_hub
+from relay_cli.deciding import ListByDefault, agent_option
 from relay_cli.options import (
     before_option,
     json_option,

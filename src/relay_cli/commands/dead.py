@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
-from relay_cli.completion import agent_ids
 from relay_cli.connection import open_hub
+from relay_cli.deciding import (
+    ListByDefault,
+    Refusal,
+    agent_option,
+    for_each,
+    must_name,
+    pages,
+    tell_refused,
+)
 from relay_cli.options import (
     before_option,
-    identifier,
     json_option,
     limit_option,
     message_number,
@@ -20,17 +26,12 @@ from relay_cli.options import (
 )
 from relay_cli.output import Output
 from relay_cli.patience import finish
-from relay_cli.problems import ExitCode, Usage
 from relay_cli.view import NOTHING, ago, shortened
 from relay_core.dead_letters import DeadLetter, DeadView
-from relay_core.errors import HubRefused
-from relay_core.messages import Delivery, DeliveryId, Struct
+from relay_core.messages import Delivery, Struct
 
 if TYPE_CHECKING:
     from relay_core.hub_client import HubClient
-
-F = TypeVar("F", bound=Callable[..., Any])
-T = TypeVar("T")
 
 SHOWN_CHARACTERS = 50
 MOST = 50
@@ -41,14 +42,6 @@ class DeadLetters(Struct):
 
     dead: tuple[DeadLetter, ...]
     more: bool = False
-
-
-class Refusal(Struct):
-    """A dead letter about which nothing was done, and the hub's word why."""
-
-    delivery_id: int
-    code: str
-    detail: str
 
 
 class Retried(Struct):
@@ -63,23 +56,6 @@ class Dropped(Struct):
 
     dropped: tuple[DeadLetter, ...]
     refused: tuple[Refusal, ...] = ()
-
-
-def agent_option(help_text: str) -> Callable[[F], F]:
-    """Add `--agent`."""
-    return click.option(
-        "--agent", type=identifier, metavar="AGENT", shell_complete=agent_ids, help=help_text
-    )
-
-
-class ListByDefault(click.Group):
-    """A group that lists where no command of it is named."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        named = bool(args) and (args[0] == "--help" or not args[0].startswith("-"))
-        if not named and not ctx.resilient_parsing:
-            args = ["list", *args]
-        return super().parse_args(ctx, args)
 
 
 @click.group(
@@ -150,19 +126,16 @@ async def _look(
 
 
 async def _newest(
-    hub: HubClient, agent: str | None, before: int | None, most: int | None
+    hub: HubClient, agent: str | None, before: int | None = None, most: int | None = None
 ) -> tuple[DeadLetter, ...]:
-    """Ask for page after page, until there are enough or no more."""
-    found: tuple[DeadLetter, ...] = ()
     if agent is not None:
         await hub.agent(agent)
-    while most is None or len(found) < most:
-        page = await hub.dead(agent, before=None if before is None else DeliveryId(before))
-        if not page:
-            break
-        found += page
-        before = page[-1].delivery.id
-    return found[:most]
+    return await pages(
+        lambda last: hub.dead(agent, before=last),
+        lambda letter: letter.delivery.id,
+        before=before,
+        most=most,
+    )
 
 
 @command.command(
@@ -259,8 +232,13 @@ def retry(
     url: str | None,
 ) -> None:
     """Try dead letters again."""
-    _must_name(delivery_ids, agent, every=every)
-    work = _for_each(delivery_ids, agent, url, lambda hub, number: hub.retry_dead(number))
+    must_name(delivery_ids, agent, every=every)
+    work = for_each(
+        delivery_ids,
+        lambda hub: _numbers(hub, agent),
+        url,
+        lambda hub, number: hub.retry_dead(number),
+    )
     retried, refused = finish(work, output, "asking the hub")
     output.show_object(Retried(retried=retried, refused=refused))
     output.table(
@@ -268,7 +246,7 @@ def retry(
         [(str(one.id), str(one.message_id), one.agent_id, str(one.state)) for one in retried],
         empty="nothing was tried again" if refused else "no dead letters",
     )
-    _tell(refused, output)
+    tell_refused(refused, output)
 
 
 @command.command("drop", help="List dead letters no more. Doing it twice is harmless.")
@@ -285,48 +263,18 @@ def drop(
     url: str | None,
 ) -> None:
     """Drop dead letters."""
-    _must_name(delivery_ids, agent, every=every)
-    work = _for_each(delivery_ids, agent, url, lambda hub, number: hub.drop_dead(number))
+    must_name(delivery_ids, agent, every=every)
+    work = for_each(
+        delivery_ids,
+        lambda hub: _numbers(hub, agent),
+        url,
+        lambda hub, number: hub.drop_dead(number),
+    )
     dropped, refused = finish(work, output, "asking the hub")
     output.show_object(Dropped(dropped=dropped, refused=refused))
     output.line(f"dropped {len(dropped)}")
-    _tell(refused, output)
-
-
-def _must_name(delivery_ids: tuple[int, ...], agent: str | None, *, every: bool) -> None:
-    if every == bool(delivery_ids):
-        raise Usage("say which ones", fix="name each DELIVERY, or use --all")
-    if agent is not None and not every:
-        raise Usage("--agent goes with --all only", fix="leave one of them out")
-
-
-async def _for_each(
-    delivery_ids: tuple[int, ...],
-    agent: str | None,
-    url: str | None,
-    work: Callable[[HubClient, int], Awaitable[T]],
-) -> tuple[tuple[T, ...], tuple[Refusal, ...]]:
-    """Do something about each that is named, or that is listed; one that is refused stops none."""
-    done: list[T] = []
-    refused: list[Refusal] = []
-    async with open_hub(url) as hub:
-        for number in delivery_ids or await _numbers(hub, agent):
-            try:
-                done.append(await work(hub, number))
-            except HubRefused as error:
-                if len(delivery_ids) == 1:
-                    raise
-                refused.append(Refusal(delivery_id=number, code=error.code, detail=error.detail))
-    return tuple(done), tuple(refused)
+    tell_refused(refused, output)
 
 
 async def _numbers(hub: HubClient, agent: str | None) -> tuple[int, ...]:
-    return tuple(letter.delivery.id for letter in await _newest(hub, agent, None, None))
-
-
-def _tell(refused: tuple[Refusal, ...], output: Output) -> None:
-    """Name what was refused, and end with 1 where there is any."""
-    for one in refused:
-        output.remark(f"delivery {one.delivery_id}: {one.detail}")
-    if refused:
-        raise click.exceptions.Exit(ExitCode.FAILED)
+    return tuple(letter.delivery.id for letter in await _newest(hub, agent))

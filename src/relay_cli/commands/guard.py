@@ -6,8 +6,8 @@ import time
 
 import click
 
-from relay_cli.commands.dead import ListByDefault
 from relay_cli.connection import open_hub
+from relay_cli.deciding import ListByDefault
 from relay_cli.options import json_option, url_option
 from relay_cli.output import Output
 from relay_cli.patience import finish

@@ -125,7 +125,7 @@ def _delivery_cells(delivery: Delivery) -> tuple[str, ...]:
     return (
         str(delivery.id),
         delivery.agent_id,
-        str(delivery.state),
+        f"{delivery.state} (edited)" if delivery.edited else str(delivery.state),
         delivery.reason or NOTHING,
         str(delivery.attempts),
         took,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 import click
@@ -15,7 +16,7 @@ from relay_cli.patience import finish
 from relay_cli.problems import ExitCode
 from relay_cli.view import NOTHING, clock_time
 from relay_core.control import HostUnreachable
-from relay_core.errors import RelayError
+from relay_core.errors import HubRefused, RelayError
 from relay_core.host_api import HostStatus, SessionStatus
 from relay_core.messages import Struct
 
@@ -23,12 +24,16 @@ ASK_S = 5.0
 
 
 class HubReport(Struct):
-    """The hub as `status --json` shows it; `error` says why it is not reachable."""
+    """The hub as `status --json` shows it; `error` says why it is not reachable.
+
+    `needs_yes` is how many deliveries wait for a human's yes; None where this token may not know.
+    """
 
     url: str
     found_by: str
     reachable: bool
     agents: int | None = None
+    needs_yes: int | None = None
     error: str | None = None
 
 
@@ -86,6 +91,7 @@ def command(mine: bool, acting_as: str | None, output: Output, url: str | None) 
         [
             ("hub", f"{hub.url} (by {hub.found_by})"),
             ("", _told_of_agents(hub)),
+            *([("", _told_of_held(hub.needs_yes))] if hub.needs_yes else []),
             ("host", f"pid {host.pid}, version {host.version}" if host.running else "not running"),
             ("", _told_of_connection(host)),
         ]
@@ -121,10 +127,12 @@ async def _look(url: str | None) -> StatusReport:
             attachments=status.attachments,
         )
     place = await find_hub(here, url)
-    agents = error_shown = None
+    agents = needs_yes = error_shown = None
     try:
         async with open_hub(url) as hub:
             agents = len(await hub.agents())
+            with contextlib.suppress(HubRefused):  # an agent's token
+                needs_yes = (await hub.held(most=0)).needs_yes
     except RelayError as error:
         error_shown = error.detail
     return StatusReport(
@@ -133,6 +141,7 @@ async def _look(url: str | None) -> StatusReport:
             found_by=place.found_by,
             reachable=agents is not None,
             agents=agents,
+            needs_yes=needs_yes,
             error=error_shown,
         ),
         host=host,
@@ -167,3 +176,8 @@ def _told_of_agents(hub: HubReport) -> str:
     if not hub.reachable:
         return f"not reachable: {hub.error}"
     return "1 agent" if hub.agents == 1 else f"{hub.agents} agents"
+
+
+def _told_of_held(number: int) -> str:
+    wait = "1 delivery waits" if number == 1 else f"{number} deliveries wait"
+    return f"{wait} for your yes: `agent-relay held`"

@@ -8,6 +8,7 @@ from relay_hub.routes import (
     dead,
     deliveries,
     guards,
+    held,
     messages,
     pairs,
     tokens,
@@ -22,6 +23,7 @@ ROUTES = (
     *claims.ROUTES,
     *dead.ROUTES,
     *guards.ROUTES,
+    *held.ROUTES,
     *tokens.ROUTES,
 )
 """Every route but the websocket and those of `health`."""

@@ -227,11 +227,15 @@ async def give_verdict(
 ) -> Delivery:
     """Hold, skip or release a delivery.
 
-    The agent itself does so with its epoch. A person may, without one.
+    The agent itself does so with its epoch. A person may, without one: that release is a yes, after
+    which no verdict of the agent's holds it.
     """
     delivery = await _delivery(tx, delivery_id, verdict, caller)
+    by_person = caller.agent_id is None and verdict.epoch is None
     reason = checks.line("reason", verdict.reason)
     match verdict.state:
+        case DeliveryState.HELD if delivery.approved_ms is not None and not by_person:
+            return delivery
         case DeliveryState.HELD:
             if verdict.until is not None and verdict.until <= changes.now_ms:
                 raise checks.refuse("bad_until", "a hold ends in the future")
@@ -241,7 +245,7 @@ async def give_verdict(
         case DeliveryState.QUEUED if delivery.state is not DeliveryState.HELD:
             return delivery
         case DeliveryState.QUEUED:
-            event = Released()
+            event = Released(approved=by_person)
         case other:
             raise checks.refuse("bad_verdict", f"{other} is not held, skipped or queued")
     return await apply(tx, delivery, event, changes)

@@ -22,7 +22,7 @@ from relay_hub.limits import Limits
 from relay_hub.service import checks, claims, results, sending
 from relay_hub.service.changes import Changes
 from relay_hub.service.committer import Committer
-from relay_hub.service.views import may_see
+from relay_hub.service.views import as_read, may_see
 from relay_hub.store import Reads, Transaction
 from relay_hub.store.rows import ClaimRow
 
@@ -85,7 +85,9 @@ class ClaimCalls:
             claim = await reads.claim(message_id)
             if claim is None:
                 raise claims.not_claimable(message_id)
-            return TaskView(claim=claim, message=message, events=await reads.hand_overs(message_id))
+            own = next((each for each in deliveries if each.agent_id == caller.agent_id), None)
+            shown = await as_read(reads, message, own, caller)
+            return TaskView(claim=claim, message=shown, events=await reads.hand_overs(message_id))
 
         return await self._look(work)
 

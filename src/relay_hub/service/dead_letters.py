@@ -13,7 +13,7 @@ from relay_core.dead_letters import AttemptView, DeadLetter, DeadView
 from relay_core.errors import HubRefused
 from relay_core.messages import ClaimEvent, ClaimState, Delivery, DeliveryId, DeliveryState, Message
 from relay_hub.callers import Caller
-from relay_hub.service import checks, claims, posting, sending
+from relay_hub.service import checks, claims, posting, sending, views
 from relay_hub.service.changes import Changes
 from relay_hub.store import Reads, Transaction
 from relay_hub.store.rows import EXCERPT_CHARS, AttemptRow
@@ -22,6 +22,7 @@ from relay_hub.store.rows import EXCERPT_CHARS, AttemptRow
 async def show(reads: Reads, delivery_id: DeliveryId, caller: Caller) -> DeadView:
     """All that is known of one; 404 `unknown_dead_letter`."""
     delivery, message = await _letter(reads, delivery_id, caller)
+    message = await views.as_read(reads, message, delivery, caller)
     return DeadView(
         delivery=delivery,
         message=message,
@@ -35,6 +36,8 @@ async def retry(
     tx: Transaction, delivery_id: DeliveryId, caller: Caller, changes: Changes
 ) -> Delivery:
     """Queue a new delivery in the place of a dead one, with the message's time to live anew.
+
+    What a person has decided about the dead one holds for it: the yes, and the edited text.
 
     409 `already_retried` (with the successor's id), `recipient_gone` or `claim_held`, 429
     `recipient_full`.
@@ -51,7 +54,12 @@ async def retry(
     await _offer_work(tx, dead, changes)
     span_ms = (message.expires_at or message.created_at) - message.created_at
     renewed = replace(message, expires_at=changes.now_ms + (span_ms or changes.limits.ttl_ms))
-    successor = await posting.add(tx, message.id, agent, renewed, changes)
+    successor = await posting.add(
+        tx, message.id, agent, renewed, changes, approved_ms=dead.approved_ms
+    )
+    if (edited := await tx.edited_body(dead.id)) is not None:
+        await tx.put_edited_body(successor.id, edited)
+        successor = replace(successor, edited=True)
     await tx.put_retried(dead.id, successor.id)
     return successor
 

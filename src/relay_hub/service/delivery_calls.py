@@ -22,6 +22,7 @@ from relay_core.messages import (
     DeliveryId,
     DeliveryState,
     MessageId,
+    Offer,
 )
 from relay_hub.callers import Caller
 from relay_hub.limits import Limits
@@ -29,6 +30,7 @@ from relay_hub.service import attempts, checks, guard
 from relay_hub.service.changes import Changes
 from relay_hub.service.committer import Committer
 from relay_hub.service.presence import Presence
+from relay_hub.service.views import may_read
 from relay_hub.store import Reads, Transaction
 from relay_hub.store.rows import AttemptRow
 
@@ -56,8 +58,9 @@ class DeliveryCalls:
         async def work(reads: Reads) -> OfferList:
             found = await reads.agent(agent_id)
             agent = checks.fence(found, agent_id, instance_id, epoch, required=False)
+            offers = await reads.offers(agent_id, self._limits.offer_bytes)
             return OfferList(
-                offers=await reads.offers(agent_id, self._limits.offer_bytes),
+                offers=_readable(offers, caller),
                 claims=await reads.claims_of(agent_id),
                 turns_from_ms=await guard.turns_from_ms(
                     reads, agent_id, self._limits, self._presence.now_ms()
@@ -84,7 +87,7 @@ class DeliveryCalls:
         caller.must_act_as(agent_id)
         wanted = tuple(states)
         found = await self._look(lambda reads: reads.history(agent_id, wanted, before, most))
-        return OfferList(offers=found)
+        return OfferList(offers=_readable(found, caller))
 
     async def record_attempt(self, request: AttemptRequest, caller: Caller) -> Attempt:
         """Store an attempt before it is made."""
@@ -137,3 +140,7 @@ class DeliveryCalls:
             NoneType,
             caller,
         )
+
+
+def _readable(offers: tuple[Offer, ...], caller: Caller) -> tuple[Offer, ...]:
+    return tuple(offer for offer in offers if may_read(offer.delivery, caller))

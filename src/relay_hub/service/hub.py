@@ -19,6 +19,7 @@ from relay_hub.service.committer import Committer, NoRoom
 from relay_hub.service.dead_calls import DeadCalls
 from relay_hub.service.delivery_calls import DeliveryCalls
 from relay_hub.service.guard_calls import GuardCalls
+from relay_hub.service.held_calls import HeldCalls
 from relay_hub.service.listening import Listening
 from relay_hub.service.message_calls import MessageCalls
 from relay_hub.service.pair_calls import PairCalls
@@ -55,6 +56,7 @@ class HubService:
         self.pairs = PairCalls(committer, presence, limits, random)
         self.dead = DeadCalls(committer)
         self.guards = GuardCalls(committer)
+        self.held = HeldCalls(committer)
         self.listening = Listening(committer, self.streams, limits)
 
     @classmethod

@@ -12,7 +12,7 @@ from relay_hub.service import cancelling, checks, sending
 from relay_hub.service.changes import Changes, apply
 from relay_hub.service.committer import Committer
 from relay_hub.service.presence import Presence
-from relay_hub.service.views import view_for, whole
+from relay_hub.service.views import may_read, seen_by
 from relay_hub.store import Reads, Transaction
 
 
@@ -41,15 +41,7 @@ class MessageCalls:
     async def one(self, message_id: MessageId, caller: Caller) -> MessageView:
         """Show a message and where its deliveries stand; to a recipient, its own."""
 
-        async def work(reads: Reads) -> MessageView | None:
-            message = await reads.message(message_id)
-            return None if message is None else await whole(reads, message, self._presence)
-
-        found = await self._look(work)
-        view = None if found is None else view_for(found, caller)
-        if view is None:
-            raise _unknown(message_id)
-        return view
+        return await self._look(lambda reads: self._shown(reads, message_id, caller))
 
     async def thread(
         self, message_id: MessageId, since: MessageId, most: int, caller: Caller
@@ -60,13 +52,10 @@ class MessageCalls:
         """
 
         async def work(reads: Reads) -> tuple[MessageView, ...]:
-            message = await reads.message(message_id)
-            named = None if message is None else await whole(reads, message, self._presence)
-            if message is None or named is None or view_for(named, caller) is None:
-                raise _unknown(message_id)
+            message = await self._shown(reads, message_id, caller)
             root = message.conversation_id or message.id
             views = [
-                view_for(await whole(reads, each, self._presence), caller)
+                await seen_by(reads, each, self._presence, caller)
                 for each in await reads.conversation(root, since, most)
             ]
             return tuple(view for view in views if view is not None)
@@ -108,7 +97,7 @@ class MessageCalls:
         async def work(tx: Transaction, changes: Changes) -> MessageView:
             message = await tx.message(message_id)
             delivery = await tx.delivery_for(message_id, read_by)
-            if message is None or delivery is None:
+            if message is None or delivery is None or not may_read(delivery, caller):
                 raise checks.refuse(
                     "unknown_message", f"{read_by} has no message {message_id}", status=404
                 )
@@ -119,11 +108,15 @@ class MessageCalls:
             waiting = {DeliveryState.QUEUED, DeliveryState.LEASED, DeliveryState.HELD}
             if delivery.state in waiting:
                 await apply(tx, delivery, MarkedRead(), changes)
-            return await whole(tx, message, self._presence)
+            return await self._shown(tx, message_id, caller)
 
-        view = await self._change(work, MessageView, caller)
-        return view_for(view, caller) or view
+        return await self._change(work, MessageView, caller)
 
-
-def _unknown(message_id: MessageId) -> HubRefused:
-    return checks.refuse("unknown_message", f"there is no message {message_id}", status=404)
+    async def _shown(self, reads: Reads, message_id: MessageId, caller: Caller) -> MessageView:
+        message = await reads.message(message_id)
+        view = None
+        if message is not None:
+            view = await seen_by(reads, message, self._presence, caller)
+        if view is None:
+            raise checks.refuse("unknown_message", f"there is no message {message_id}", status=404)
+        return view

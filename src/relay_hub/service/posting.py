@@ -59,6 +59,7 @@ async def add(
     changes: Changes,
     *,
     fits: bool = True,
+    approved_ms: int | None = None,
 ) -> Delivery:
     """Store a delivery of a message that is stored; one that does not fit is skipped.
 
@@ -74,6 +75,7 @@ async def add(
         expires_ms=message.expires_at,
         created_ms=changes.now_ms,
         updated_ms=changes.now_ms,
+        approved_ms=approved_ms,
     )
     stored = replace(delivery, id=await tx.add_delivery(delivery))
     if fits:

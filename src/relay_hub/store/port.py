@@ -18,6 +18,7 @@ import msgspec
 
 from relay_core.dead_letters import DeadLetter, Transition
 from relay_core.guards import Guard, GuardKind
+from relay_core.held_mail import HeldDelivery
 from relay_core.hub_api import Pair
 from relay_core.messages import (
     AgentId,
@@ -73,7 +74,10 @@ class Reads(Protocol):
     async def messages_for(
         self, agent_id: AgentId, since: MessageId, most: int
     ) -> tuple[Message, ...]:
-        """Messages after `since` that an agent may read: no other holds their claim."""
+        """Messages after `since` that an agent may read: no other holds their claim.
+
+        Not what waits for a yes; each with the text that is for this agent.
+        """
         ...
 
     async def messages_before(
@@ -250,6 +254,20 @@ class Reads(Protocol):
         """When a dead delivery was dropped from the list."""
         ...
 
+    async def held(
+        self, agent_id: AgentId | None, before: DeliveryId, most: int
+    ) -> tuple[HeldDelivery, ...]:
+        """Held deliveries before `before`, newest first; of one agent, where it is given."""
+        ...
+
+    async def held_for_a_yes(self) -> int:
+        """How many deliveries wait for a human's yes."""
+        ...
+
+    async def edited_body(self, delivery_id: DeliveryId) -> str | None:
+        """The text that a recipient gets in the place of the sender's; None where that is its."""
+        ...
+
     async def attempts_of(self, delivery_id: DeliveryId) -> tuple[AttemptRow, ...]:
         """Every attempt that carried a delivery, oldest first."""
         ...
@@ -362,6 +380,10 @@ class Transaction(Reads, Protocol):
 
     async def free_seats(self, pair: Pair) -> None:
         """Let both agents of a pair sit elsewhere."""
+        ...
+
+    async def put_edited_body(self, delivery_id: DeliveryId, body: str) -> None:
+        """Store the text that a recipient gets in the place of the sender's."""
         ...
 
     async def put_retried(self, delivery_id: DeliveryId, successor: DeliveryId) -> None:

@@ -8,8 +8,10 @@ import msgspec
 
 from relay_core.dead_letters import DeadLetter, Transition
 from relay_core.guards import Guard, GuardKind
+from relay_core.held_mail import HeldDelivery
 from relay_core.hub_api import Pair
 from relay_core.messages import (
+    OPERATOR,
     AgentId,
     AttemptId,
     ClaimEvent,
@@ -31,7 +33,7 @@ from relay_hub.store.rows import AttemptRow, ClaimRow
 Row: TypeAlias = tuple[Any, ...]
 """What `sqlite3` gives: the columns' types are the schema's, which is STRICT."""
 
-DELIVERY_WIDTH = 19
+DELIVERY_WIDTH = 21
 """How many columns of a joined row are the delivery's; the message's follow."""
 
 CLAIM_WIDTH = 11
@@ -97,7 +99,7 @@ def from_agent(agent: Agent) -> Row:
     )
 
 
-def to_message(row: Row) -> Message:
+def to_message(row: Row, *, edited: bool = False) -> Message:
     return Message(
         id=MessageId(row[0]),
         from_=AgentId(row[1]),
@@ -119,7 +121,13 @@ def to_message(row: Row) -> Message:
         claimed_by=row[17],
         claimed_at=row[18],
         claim_expires_at=row[19],
+        edited_by=OPERATOR if edited else None,
     )
+
+
+def to_read_message(row: Row) -> Message:
+    """A message as its recipient reads it: the last column tells whether that was edited."""
+    return to_message(row, edited=bool(row[-1]))
 
 
 def from_message(message: Message) -> Row:
@@ -165,6 +173,8 @@ def to_delivery(row: Row) -> Delivery:
         updated_ms=row[16],
         delivered_ms=row[17],
         retried_as=row[18],
+        approved_ms=row[19],
+        edited=bool(row[20]),
     )
 
 
@@ -178,6 +188,7 @@ def from_new_delivery(delivery: Delivery) -> Row:
         delivery.expires_ms,
         delivery.created_ms,
         delivery.updated_ms,
+        delivery.approved_ms,
     )
 
 
@@ -195,6 +206,7 @@ def from_delivery(delivery: Delivery) -> Row:
         delivery.turn_status,
         delivery.updated_ms,
         delivery.delivered_ms,
+        delivery.approved_ms,
         delivery.id,
     )
 
@@ -334,6 +346,18 @@ def to_dead_letter(row: Row) -> DeadLetter:
         subject=subject,
         excerpt=excerpt,
         dropped_ms=dropped_ms,
+    )
+
+
+def to_held_delivery(row: Row) -> HeldDelivery:
+    sender, target, subject, urgent, excerpt = row[DELIVERY_WIDTH:]
+    return HeldDelivery(
+        delivery=to_delivery(row),
+        from_=AgentId(sender),
+        to=target,
+        subject=subject,
+        urgent=bool(urgent),
+        excerpt=excerpt,
     )
 
 

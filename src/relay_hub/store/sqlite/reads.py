@@ -10,6 +10,7 @@ import msgspec
 from relay_core.dead_letters import DeadLetter, Transition
 from relay_core.delivery import IN_DOUBT
 from relay_core.guards import Guard, GuardKind
+from relay_core.held_mail import HeldDelivery
 from relay_core.hub_api import Pair
 from relay_core.messages import (
     AgentId,
@@ -35,8 +36,10 @@ from relay_hub.store.sqlite.codec import (
     to_delivery,
     to_guard,
     to_hand_over,
+    to_held_delivery,
     to_message,
     to_pair,
+    to_read_message,
     to_task,
     to_transition,
 )
@@ -89,13 +92,13 @@ class SqliteReads:
     async def messages_for(
         self, agent_id: AgentId, since: MessageId, most: int
     ) -> tuple[Message, ...]:
-        return tuple(map(to_message, self._all("messages_for", agent_id, since, most)))
+        return tuple(map(to_read_message, self._all("messages_for", agent_id, since, most)))
 
     async def messages_before(
         self, agent_id: AgentId, before: MessageId, most: int
     ) -> tuple[Message, ...]:
         newest_first = self._all("messages_before", agent_id, before, most)
-        return tuple(map(to_message, reversed(newest_first)))
+        return tuple(map(to_read_message, reversed(newest_first)))
 
     async def conversation(
         self, root: MessageId, since: MessageId, most: int
@@ -170,7 +173,7 @@ class SqliteReads:
             attempt = None if found is None else _plain(found)
         return Offer(
             delivery=delivery,
-            message=to_message(row[DELIVERY_WIDTH:]),
+            message=to_read_message(row[DELIVERY_WIDTH:]),
             attempt=attempt,
             annotations=annotations,
         )
@@ -278,6 +281,19 @@ class SqliteReads:
 
     async def dropped_ms(self, delivery_id: DeliveryId) -> int | None:
         row = self._one("dropped_ms", delivery_id)
+        return None if row is None else row[0]
+
+    async def held(
+        self, agent_id: AgentId | None, before: DeliveryId, most: int
+    ) -> tuple[HeldDelivery, ...]:
+        rows = self._all("held", before, agent_id, most, EXCERPT_CHARS)
+        return tuple(map(to_held_delivery, rows))
+
+    async def held_for_a_yes(self) -> int:
+        return self._number("held_for_a_yes")
+
+    async def edited_body(self, delivery_id: DeliveryId) -> str | None:
+        row = self._one("edited_body", delivery_id)
         return None if row is None else row[0]
 
     async def attempts_of(self, delivery_id: DeliveryId) -> tuple[AttemptRow, ...]:

@@ -154,6 +154,9 @@ class SqliteTransaction(SqliteReads):
         self._do("free_seat", pair.inviter, pair.id)
         self._do("free_seat", pair.invitee, pair.id)
 
+    async def put_edited_body(self, delivery_id: DeliveryId, body: str) -> None:
+        self._do("put_edited_body", body, delivery_id)
+
     async def put_retried(self, delivery_id: DeliveryId, successor: DeliveryId) -> None:
         self._do("put_retried", successor, delivery_id)
 

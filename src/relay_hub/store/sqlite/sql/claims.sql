@@ -29,15 +29,18 @@ UPDATE claims SET until_ms = ? WHERE state = 'held';
 
 -- name: tasks
 -- Newest message first, in some states: all, an agent's own (held by it, or open and sent to it),
--- those that an agent may see.
+-- those that an agent may see, with the text that is for it.
 SELECT c.message_id, c.state, c.token, c.agent_id, c.claimed_ms, c.until_ms, c.lapses, c.result,
-       c.since_ms, c.result_id, c.not_sent, m.sender_id, m.target, m.subject, substr(m.body, 1, ?6)
+       c.since_ms, c.result_id, c.not_sent, m.sender_id, m.target, m.subject,
+       substr(coalesce((SELECT d.edited_body FROM deliveries d
+                        WHERE d.message_id = c.message_id AND d.agent_id = ?4), m.body), 1, ?6)
 FROM claims c INDEXED BY claims_by_state CROSS JOIN messages m ON m.id = c.message_id
 WHERE c.state IN (SELECT value FROM json_each(?1)) AND c.message_id < ?2
   AND (?3 IS NULL OR c.agent_id = ?3 OR (c.agent_id IS NULL AND EXISTS (
     SELECT 1 FROM deliveries d WHERE d.message_id = c.message_id AND d.agent_id = ?3)))
   AND (?4 IS NULL OR m.sender_id = ?4 OR EXISTS (
-    SELECT 1 FROM deliveries d WHERE d.message_id = c.message_id AND d.agent_id = ?4))
+    SELECT 1 FROM deliveries d WHERE d.message_id = c.message_id AND d.agent_id = ?4
+      AND NOT (d.state = 'held' AND d.reason = 'needs_yes')))
 ORDER BY c.message_id DESC LIMIT ?5;
 
 -- name: add_claim_event

@@ -1,9 +1,14 @@
 -- name: dead_letters
--- Newest first, below a delivery's id: all, those for an agent, those that an agent may see.
+-- Newest first, below a delivery's id: all, those for an agent, those that an agent may see. A
+-- recipient reads what was to reach it, which may be edited.
 SELECT d.id, d.message_id, d.agent_id, d.seq, d.state, d.reason, d.attempts, d.strikes,
        d.attempt_id, d.claim_token, d.not_before_ms, d.held_until_ms, d.expires_ms, d.turn_id,
-       d.turn_status, d.created_ms, d.updated_ms, d.delivered_ms, d.retried_as,
-       m.sender_id, m.target, m.subject, substr(m.body, 1, ?5), d.dropped_ms
+       d.turn_status, d.created_ms, d.updated_ms, d.delivered_ms, d.retried_as, d.approved_ms,
+       d.edited_body IS NOT NULL,
+       m.sender_id, m.target, m.subject,
+       substr(iif(?3 = d.agent_id AND m.sender_id <> ?3, coalesce(d.edited_body, m.body), m.body),
+              1, ?5),
+       d.dropped_ms
 FROM deliveries d INDEXED BY dead_letters JOIN messages m ON m.id = d.message_id
 WHERE d.state = 'dead' AND d.retried_as IS NULL AND d.dropped_ms IS NULL AND d.id < ?1
   AND (?2 IS NULL OR d.agent_id = ?2)

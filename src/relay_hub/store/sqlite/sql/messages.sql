@@ -11,24 +11,25 @@ FROM messages m LEFT JOIN claims c ON c.message_id = m.id
 WHERE m.id = ?;
 
 -- name: messages_for
--- What a polling client may still read, or has read: not what is for somebody else or is over.
-SELECT m.id, m.sender_id, m.target, m.channel, m.subject, m.body, m.reply_to, m.claimable,
-       m.urgent, m.type, m.meta, m.sender, m.pair_id, m.conversation_id, m.hop, m.created_ms,
-       m.expires_ms, c.agent_id, c.claimed_ms, c.until_ms
+-- What a polling client may still read, or has read: not what is for somebody else, is over, or
+-- waits for a yes.
+SELECT m.id, m.sender_id, m.target, m.channel, m.subject, coalesce(d.edited_body, m.body),
+       m.reply_to, m.claimable, m.urgent, m.type, m.meta, m.sender, m.pair_id, m.conversation_id, m.hop, m.created_ms,
+       m.expires_ms, c.agent_id, c.claimed_ms, c.until_ms, d.edited_body IS NOT NULL
 FROM deliveries d JOIN messages m ON m.id = d.message_id
      LEFT JOIN claims c ON c.message_id = m.id
 WHERE d.agent_id = ? AND d.message_id > ?
-  AND (d.is_open OR d.state = 'delivered')
+  AND (d.is_open OR d.state = 'delivered') AND NOT (d.state = 'held' AND d.reason = 'needs_yes')
 ORDER BY d.message_id LIMIT ?;
 
 -- name: messages_before
-SELECT m.id, m.sender_id, m.target, m.channel, m.subject, m.body, m.reply_to, m.claimable,
-       m.urgent, m.type, m.meta, m.sender, m.pair_id, m.conversation_id, m.hop, m.created_ms,
-       m.expires_ms, c.agent_id, c.claimed_ms, c.until_ms
+SELECT m.id, m.sender_id, m.target, m.channel, m.subject, coalesce(d.edited_body, m.body),
+       m.reply_to, m.claimable, m.urgent, m.type, m.meta, m.sender, m.pair_id, m.conversation_id, m.hop, m.created_ms,
+       m.expires_ms, c.agent_id, c.claimed_ms, c.until_ms, d.edited_body IS NOT NULL
 FROM deliveries d JOIN messages m ON m.id = d.message_id
      LEFT JOIN claims c ON c.message_id = m.id
 WHERE d.agent_id = ? AND d.message_id < ?
-  AND (d.is_open OR d.state = 'delivered')
+  AND (d.is_open OR d.state = 'delivered') AND NOT (d.state = 'held' AND d.reason = 'needs_yes')
 ORDER BY d.message_id DESC LIMIT ?;
 
 -- name: latest_message_id
