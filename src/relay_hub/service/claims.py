@@ -253,7 +253,7 @@ async def resume(tx: Transaction, delivery: Delivery, changes: Changes) -> None:
 
     An agent that has the work in its session gets a claim back that lapsed and nobody took.
     """
-    if delivery.state is DeliveryState.DELIVERED:
+    if delivery.state is DeliveryState.DELIVERED and delivery.claim_token is not None:
         claim = await tx.claim(delivery.message_id)
         if claim is not None and claim.state is ClaimState.OPEN:
             await _take_up(tx, claim, delivery, changes)
