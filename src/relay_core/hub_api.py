@@ -205,7 +205,8 @@ class TurnReport(Struct):
 
     `started_by` is the attempt that began the turn. `shared` says that it held another message
     than this attempt's, or may have. `final_text` is its last words: given only where somebody
-    waits for them, and kept only as an answer.
+    waits for them, and kept only as an answer. `cut_off` says that nobody goes on with it: the
+    agent failed in it, or was gone. Claimable work that it carried is offered again.
     """
 
     turn_id: str
@@ -213,6 +214,7 @@ class TurnReport(Struct):
     started_by: AttemptId | None = None
     shared: bool = True
     final_text: str | None = None
+    cut_off: bool = False
     agent_id: AgentId | None = None
     instance_id: str | None = None
     epoch: int | None = None

@@ -64,6 +64,7 @@ class TurnReports:
             started_by=ended.started_by,
             shared=ended.other_user_messages or ended.attempts != (attempt_id,),
             final_text=await self._answer(attempt_id, ended),
+            cut_off=was_cut_off(ended),
             agent_id=seat.agent_id,
             instance_id=seat.instance_id,
             epoch=seat.epoch,
@@ -84,6 +85,16 @@ class TurnReports:
             log.info("%s: nobody to tell the last words to: %s", seat.agent_id, error)
             return None
         return None if request is None else text
+
+
+def was_cut_off(ended: SessionTurnEnded) -> bool:
+    """Tell whether a turn failed, or ended when nobody watched: an agent that died leaves it so.
+
+    Whoever interrupted a turn that was watched, the user or we, can go on with what it was about.
+    """
+    if ended.status is TurnStatus.INTERRUPTED:
+        return ended.interrupted_by_us is None
+    return ended.status is TurnStatus.FAILED
 
 
 def words_for_the_asker(attempt_id: AttemptId, ended: SessionTurnEnded) -> str | None:

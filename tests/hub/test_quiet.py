@@ -158,3 +158,34 @@ async def test_the_host_hears_of_a_quiet_although_there_is_no_mail(hub: Hub):
     await set_quiet(hub, hub.clock.now_ms() + MINUTE_MS)
 
     assert [frame.agent_id for frame in frames if isinstance(frame, MailFrame)] == ["a"]
+
+
+async def test_a_hold_that_comes_after_the_quiet_has_ended_is_over_in_a_moment(hub: Hub):
+    await hub.register("a")
+    end = hub.clock.now_ms() + MINUTE_MS
+    await set_quiet(hub, end)
+    await hub.wait(5)
+    await set_quiet(hub, 0)
+
+    late = await held(hub, until_ms=end)
+    await hub.wait(2)
+    assert (await row(hub, late)).state is DeliveryState.QUEUED
+
+
+async def test_a_hold_that_comes_after_the_quiet_was_shortened_ends_with_it(hub: Hub):
+    await hub.register("a")
+    end = hub.clock.now_ms() + 10 * MINUTE_MS
+    await set_quiet(hub, end)
+    await set_quiet(hub, end - 5 * MINUTE_MS)
+
+    late = await held(hub, until_ms=end)
+    assert (await row(hub, late)).held_until_ms == end - 5 * MINUTE_MS
+
+
+async def test_what_others_call_quiet_is_held_as_long_as_they_say(hub: Hub):
+    await hub.register("a")
+    await set_quiet(hub, hub.clock.now_ms() + MINUTE_MS)
+    await hub.wait(180)
+
+    end = hub.clock.now_ms() + MINUTE_MS
+    assert (await row(hub, await held(hub, until_ms=end))).held_until_ms == end

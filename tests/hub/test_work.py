@@ -329,6 +329,34 @@ async def test_work_that_all_had_in_their_sessions_and_lost_is_offered_to_them_a
     ]
 
 
+async def test_work_whose_turn_was_cut_off_goes_to_the_others_at_once(crew: Hub):
+    number = await handed_out(crew)
+    await end_turn(crew, status="interrupted", cutOff=True)
+
+    assert [each.message.id for each in await crew.offers("b")] == [number]
+    assert [step[0] for step in await history(crew, number)] == ["taken", "lapsed"]
+    late = await refused(crew.claim("complete", number, "a"))
+    assert late.code == "stale_claim"
+
+
+async def test_work_whose_turn_was_cut_off_and_that_nobody_else_can_do_comes_anew(crew: Hub):
+    sent = await crew.send("a", claimable=True)
+    await crew.claim("take", sent.id, "a", kept=True)
+    await crew.inject("a", sent.deliveries[0].id)
+    await crew.resolve("a", "a1", "delivered")
+    await end_turn(crew, status="failed", cutOff=True)
+
+    (offer,) = await crew.offers("a")
+    assert (offer.message.id, offer.delivery.state) == (sent.id, "queued")
+
+
+async def test_work_whose_turn_somebody_interrupted_stays_with_its_holder(crew: Hub):
+    number = await handed_out(crew)
+    await end_turn(crew, status="interrupted")
+
+    assert (await crew.service.claims.one(MessageId(number), USER)).claim.state == "held"
+
+
 async def test_work_that_was_taken_back_or_is_too_old_is_offered_to_nobody_anew(crew: Hub):
     cancelled = await handed_out(crew)
     await crew.service.messages.cancel(MessageId(cancelled), USER)

@@ -33,6 +33,7 @@ from relay_core.hub_api import (
     VerdictRequest,
 )
 from relay_core.messages import (
+    QUIET,
     AgentId,
     Attempt,
     AttemptId,
@@ -43,13 +44,16 @@ from relay_core.messages import (
     MessageId,
 )
 from relay_hub.callers import Caller
-from relay_hub.limits import Limits
+from relay_hub.limits import MINUTE, SECOND, Limits
 from relay_hub.service import checks, claims, guard, requests
 from relay_hub.service.changes import Changes, apply, tell_sender
 from relay_hub.store import Reads, Transaction
 from relay_hub.store.rows import AttemptRow
 
 MOST_DELIVERIES = 1_000
+
+_JUST_ENDED_MS = MINUTE
+_ASKED_ANEW_MS = SECOND
 
 
 async def record(tx: Transaction, request: AttemptRequest, changes: Changes) -> Attempt:
@@ -184,6 +188,8 @@ async def end_turn(
     await tx.end_turn(attempt_id, report.turn_id, report.status, no_reply)
     for delivery in own:
         await tell_sender(tx, delivery, changes)
+        if report.cut_off:
+            await claims.cut_off(tx, delivery, changes)
     return attempt
 
 
@@ -239,7 +245,10 @@ async def give_verdict(
         case DeliveryState.HELD:
             if verdict.until is not None and verdict.until <= changes.now_ms:
                 raise checks.refuse("bad_until", "a hold ends in the future")
-            event: Event = Held(reason=reason or "held", until_ms=verdict.until)
+            until_ms = verdict.until
+            if reason == QUIET and until_ms is not None:
+                until_ms = await _within_the_quiet(tx, delivery, until_ms, changes)
+            event: Event = Held(reason=reason or "held", until_ms=until_ms)
         case DeliveryState.SKIPPED:
             event = Skipped(reason=reason or "skipped")
         case DeliveryState.QUEUED if delivery.state is not DeliveryState.HELD:
@@ -249,6 +258,18 @@ async def give_verdict(
         case other:
             raise checks.refuse("bad_verdict", f"{other} is not held, skipped or queued")
     return await apply(tx, delivery, event, changes)
+
+
+async def _within_the_quiet(tx: Reads, delivery: Delivery, until_ms: int, changes: Changes) -> int:
+    """When a hold for a quiet ends; its end may have changed while the verdict was on its way.
+
+    One that was given just before the quiet ended is asked for anew in a moment.
+    """
+    agent, now_ms = await tx.agent(delivery.agent_id), changes.now_ms
+    ends_ms = agent.quiet_until_ms if agent else None
+    if ends_ms is None or now_ms - ends_ms > _JUST_ENDED_MS:
+        return until_ms
+    return min(until_ms, max(ends_ms, now_ms + _ASKED_ANEW_MS))
 
 
 def check_annotations(request: AnnotateRequest, limits: Limits) -> AnnotateRequest:

@@ -4,7 +4,8 @@
 #         is refused with `stale_claim`.
 # Rule 2: `leased` is the holder's delivery before it was injected. Every other waiting delivery of
 #         the message is skipped, `claimed_by_other`, until the claim is open again.
-# Rule 3: only the sweep lapses a claim, so that a lease may end late but never early.
+# Rule 3: only the sweep lapses a claim, so that a lease may end late but never early; but for work
+#         whose turn was cut off: its session lives on and renews it, and nobody works for it.
 # Rule 4: a holder that marked the message as read by itself is a polling client, which has no way
 #         to say that it is done: its claim ends as done.
 # Rule 5: nobody is offered again what is in its session, while there is anybody else. When all have
@@ -212,11 +213,22 @@ async def lapse(tx: Transaction, message_id: MessageId, changes: Changes) -> Non
         return
     if claim.until_ms is None or claim.until_ms > changes.now_ms:
         return
-    own = await tx.delivery_for(message_id, claim.agent_id)
+    await _lapse(tx, claim, claim.agent_id, changes)
+
+
+async def cut_off(tx: Transaction, delivery: Delivery, changes: Changes) -> None:
+    """End the lease of work whose turn was cut off: its session lives, and would renew it."""
+    claim = await tx.claim(delivery.message_id)
+    if _is_held_by(claim, delivery.agent_id):
+        await _lapse(tx, claim, delivery.agent_id, changes)
+
+
+async def _lapse(tx: Transaction, claim: ClaimRow, former: AgentId, changes: Changes) -> None:
+    message_id, lapses = claim.message_id, claim.lapses + 1
+    own = await tx.delivery_for(message_id, former)
     if own is not None and own.state is DeliveryState.DELIVERED and own.reason == "read":
         await _done(tx, claim, changes)
         return
-    former, lapses = claim.agent_id, claim.lapses + 1
     opened = replace(_opened(claim), lapses=lapses)
     opened = await move(tx, opened, ClaimEvent.LAPSED, former, changes)
     if lapses >= changes.limits.claim_lapses:
