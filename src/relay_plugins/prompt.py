@@ -84,8 +84,8 @@ def format_context(session: Session) -> str:
         "agent-relay /disconnect; agent-relay /status; agent-relay /label NAME; "
         "agent-relay /tags NAME... "
         f"{_network(session)} "
-        "Confirm in one short line what you were asked to do; answer neither thanks nor bare "
-        "confirmations, write again only with a result, a decision or a question."
+        "To confirm only, use relay_reply with ack, which starts no turn; answer neither thanks "
+        "nor confirmations, write again only with a result, a decision or a question."
     )
 
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -11,7 +12,8 @@ import pytest
 
 from other_user import OtherUser
 from patient import Patient, codes
-from relay_core.hub_api import HeartbeatRequest, RegisterRequest, Served
+from relay_core.errors import HubRefused
+from relay_core.hub_api import HeartbeatRequest, RegisterRequest, SendRequest, Served
 from relay_core.hub_client import HubClient
 from relay_core.messages import AgentId
 from user_commands import Relay, until
@@ -162,6 +164,39 @@ def test_dead_letters_are_counted_until_they_are_dropped(patient: Patient):
     finding = patient.heals("dead-letters")
     assert finding["detail"].startswith("1 delivery is dead")
     assert "agent-relay dead retry --all" in finding["advice"]
+
+
+def test_what_the_guard_has_stopped_is_named_until_it_is_let_go_on(patient: Patient):
+    url = patient.relay.up("--port", str(patient.port))["url"]
+    token = (patient.relay.data / "token").read_text().strip()
+    for name in ("ann", "ben"):
+        patient.relay.register(name, url)
+
+    async def go_round() -> None:
+        async with HubClient(url, token) as hub:
+            last, names = None, (AgentId("ann"), AgentId("ben"))
+            with suppress(HubRefused):
+                while True:
+                    names = names[::-1]
+                    said = SendRequest(to=names[1], body="you?", from_=names[0], reply_to=last)
+                    last = (await hub.as_agent(names[0]).send(said)).id
+
+    asyncio.run(go_round())
+    finding = patient.heals("guard-stopped")
+    assert finding["command"] == "agent-relay guard reset 1"
+
+
+def test_what_waits_for_a_yes_is_counted_until_somebody_decides(patient: Patient):
+    patient.config(
+        '[plugin."relay.echo"]\nagents = ["ada", "bob"]\n'
+        '[delivery.agents."echo-home-bob"]\nhold_from = ["*"]\n'
+    )
+    patient.relay("up", "--detach").worked()
+    until("they are there", lambda: "echo-home-bob" in patient.relay("agents").out)
+    patient.relay("send", "echo-home-bob", "hello", "--from", "echo-home-ada").worked()
+    until("it is held", lambda: "held" in patient.relay("show", "1").out)
+
+    assert patient.heals("needs-yes")["detail"] == "1 delivery waits for your yes"
 
 
 # --- as a user who is not root ---------------------------------------------------------------

@@ -149,11 +149,17 @@ class HubFacts(Struct):
 
 
 class MailFacts(Struct):
-    """What waits and what was lost; `dead_at_least` says that there may be more dead letters."""
+    """What waits and what was lost; `dead_at_least` says that there may be more dead letters.
+
+    `stopped` are the conversations and agents that the guard has stopped, `needs_yes` counts what
+    waits for a person.
+    """
 
     agents: tuple[Agent, ...] = ()
     dead: int = 0
     dead_at_least: bool = False
+    stopped: tuple[str, ...] = ()
+    needs_yes: int = 0
 
 
 class Facts(Struct):

@@ -353,6 +353,21 @@ def judge_mail(facts: MailFacts | None) -> Iterator[Finding]:
         advice = "agent-relay dead shows them; agent-relay dead retry --all tries them again first"
         command = "agent-relay dead drop --all"
         yield found("dead-letters", f"{told} dead", command=command, advice=advice)
+    if facts.stopped:
+        yield found(
+            "guard-stopped",
+            f"the guard against loops has stopped {', '.join(facts.stopped)}",
+            command=typed("agent-relay", "guard", "reset", *facts.stopped),
+            advice="agent-relay guard shows who and why",
+        )
+    if facts.needs_yes:
+        told = "1 delivery waits" if facts.needs_yes == 1 else f"{facts.needs_yes} deliveries wait"
+        yield found(
+            "needs-yes",
+            f"{told} for your yes",
+            command="agent-relay held approve --all",
+            advice="read it first: agent-relay held",
+        )
 
 
 def _listed(agents: list[Agent]) -> str:

@@ -353,6 +353,18 @@ KINDS: tuple[Kind, ...] = (
         "There is mail that could not be delivered; its senders were told.",
         "See it with `agent-relay dead`, try it again, or drop it.",
     ),
+    _kind(
+        "guard-stopped",
+        NOTE,
+        "Agents answered each other too often, or gave one all its turns of an hour.",
+        "See it with `agent-relay guard`, and let it go on if it is to.",
+    ),
+    _kind(
+        "needs-yes",
+        NOTE,
+        "There is mail that waits for your yes, as `hold_from` in config.toml says.",
+        "See it with `agent-relay held`; approve, edit or drop it.",
+    ),
     # --- the doctor itself ---
     _kind(
         "check-failed",

@@ -348,11 +348,19 @@ def _token_in_file(here: Here) -> str | None:
 
 async def _mail(url: str, token: str) -> MailFacts:
     async with HubClient(url, token, timeout_s=ASK_LIMIT_S) as hub:
-        agents = await hub.agents()
+        facts = MailFacts(agents=await hub.agents())
         try:
             dead = len(await hub.dead())
+            stopped = tuple(each.subject for each in await hub.guards())
+            needs_yes = (await hub.held(most=1)).needs_yes
         except HubRefused as error:
             if error.status != 404:  # noqa: PLR2004 - a hub of an older release knows no such list
                 raise
-            dead = 0
-    return MailFacts(agents=agents, dead=dead, dead_at_least=dead == INBOX_PAGE)
+            return facts
+    return msgspec.structs.replace(
+        facts,
+        dead=dead,
+        dead_at_least=dead == INBOX_PAGE,
+        stopped=stopped,
+        needs_yes=needs_yes,
+    )
