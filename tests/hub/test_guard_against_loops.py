@@ -139,6 +139,14 @@ async def test_after_a_reset_they_go_on_and_are_stopped_again_with_one_more_noti
     assert len(await told(crew)) == 2
 
 
+async def test_a_word_of_the_persons_lets_them_go_on_as_a_reset_does(crew: Hub):
+    sent = await answered(crew, 20)
+    await crew.send("b", replyTo=sent[-1])
+
+    assert await stopped(crew) == ()
+    await crew.send("b", sender="a", replyTo=sent[-1])
+
+
 async def test_a_reset_begins_a_conversations_budget_anew(crew: Hub):
     root = await crew.send("b", sender="a")
     for _ in range(30):

@@ -241,18 +241,30 @@ async def reset(tx: Transaction, subject: str, changes: Changes) -> Guard:
     mark = await tx.guard(*key)
     if mark is None or mark.stopped_ms is None:
         raise HubRefused(409, "not_stopped", f"the guard has not stopped {key[0]} {key[1]}")
-    conversation = mark.kind is GuardKind.CONVERSATION
-    more = changes.limits.hops if conversation else 0
+    return await _let_go_on(tx, mark, changes)
+
+
+async def note_word(tx: Transaction, message: Message, changes: Changes) -> None:
+    """Let a conversation go on that the operator has said something in: somebody is looking."""
+    if message.from_ != OPERATOR or message.conversation_id is None:
+        return
+    mark = await tx.guard(GuardKind.CONVERSATION, str(message.conversation_id))
+    if mark is not None and mark.stopped_ms is not None:
+        await _let_go_on(tx, mark, changes)
+
+
+async def _let_go_on(tx: Transaction, mark: Guard, changes: Changes) -> Guard:
+    of_agent = mark.kind is GuardKind.TURNS
     again = replace(
         mark,
         stopped_ms=None,
         refused=0,
         reset_ms=changes.now_ms,
-        more_hops=mark.more_hops + more,
+        more_hops=mark.more_hops + (0 if of_agent else changes.limits.hops),
         notice_id=None,
     )
     await tx.put_guard(again)
-    if not conversation:
+    if of_agent:
         await _hint(tx, AgentId(mark.subject), changes)
     return again
 

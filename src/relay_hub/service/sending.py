@@ -92,6 +92,7 @@ async def send(
     if not any(room):
         raise full(recipients[0].id if direct else "every recipient", limits)
     message_id = await tx.add_message(message)
+    await guard.note_word(tx, message, changes)
     if request.claimable:
         claim = ClaimRow(message_id=message_id, state=ClaimState.OPEN, token=0, since_ms=now)
         await tx.put_claim(claim)
