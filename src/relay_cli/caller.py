@@ -44,6 +44,16 @@ def this_thread() -> str | None:
     return os.environ.get(THREAD_VARIABLE) or None
 
 
+def must_be_a_persons_shell() -> None:
+    """Refuse what a session is not to decide about itself; Failed in a session's shell."""
+    if this_thread() is not None:
+        raise Failed(
+            "this shell is a session's, and a session does not decide about held mail",
+            fix="type it in a shell of your own; where you have set it there: "
+            f"env -u {THREAD_VARIABLE} agent-relay held …",
+        )
+
+
 async def acting_agent(hub: HubClient, named: str | None) -> Agent:
     """Find the agent that a command acts as; Usage where nothing says which."""
     if named is not None:

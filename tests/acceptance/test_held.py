@@ -162,3 +162,22 @@ def test_an_agents_token_may_not_approve(served: Relay):
     answer = served("held", "approve", str(number), environ={"AGENT_RELAY_TOKEN": token})
 
     assert "user token" in answer.failed(1)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("list",), ("show", "1"), ("approve", "1"), ("approve", "--all"), ("edit", "1", "x"),
+     ("drop", "1")],
+    ids=" ".join,
+)  # fmt: skip
+def test_in_a_sessions_shell_nobody_looks_at_held_mail_or_decides_about_it(
+    served: Relay, words: tuple[str, ...]
+):
+    (number,) = hold(served, "inside", "x")
+    typed = [str(number) if word == "1" else word for word in words]
+
+    told = served("held", *typed, environ={"CODEX_THREAD_ID": "any-thread"}).failed(1)
+
+    assert "type it in a shell of your own" in told
+    assert "needs_yes" in served("held", "--agent", "inside").worked().out
+    assert "Examples" in served("held", "--help", environ={"CODEX_THREAD_ID": "t"}).worked().out

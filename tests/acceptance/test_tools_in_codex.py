@@ -533,12 +533,19 @@ async def test_two_that_always_answer_each_other_are_stopped_and_a_person_is_tol
     for thread in threads:
         await desk.offered(thread, "relay_status")
 
+    answered: set[str] = set()
+
     def answers(seen: Request) -> Say | ToolCall:
-        text = seen.newest_user_text or ""
-        asked = QUESTION.findall(text) or re.findall(r"go on from (\d+)", text)
-        if not asked:
+        # All of what was said: a message may have joined the turn before the tool's output came.
+        said = "\n".join(item.text for item in seen.items if item.kind == "user")
+        asked = [each for each in QUESTION.findall(said) if each not in answered]
+        asked += [f"{each} again" for each in re.findall(r"go on from (\d+)", said)]
+        left = [each for each in asked if each not in answered]
+        if not left:
             return Say("done")
-        arguments = {"messageId": int(asked[-1]), "body": "and what do you say to that?"}
+        answered.add(left[-1])
+        number = int(left[-1].removesuffix(" again"))
+        arguments = {"messageId": number, "body": "and what do you say to that?"}
         return ToolCall("relay_reply", json.dumps(arguments), NAMESPACE)
 
     async def told() -> list[Any]:

@@ -120,6 +120,7 @@ async def test_a_yes_queues_it_for_good(crew: Hub):
 
 async def test_the_release_of_a_person_is_a_yes_and_that_of_a_host_is_none(crew: Hub):
     by_person, by_host, by_agent = [await held(crew) for _ in range(3)]
+    await verdict(crew, by_agent, by="b", state="held", reason="later")
     await verdict(crew, by_person, by=None, state="queued")
     await verdict(crew, by_host, by="b", state="queued")
     await verdict(crew, by_agent, by="b", state="queued", caller=agent_caller("b"))
@@ -248,6 +249,85 @@ async def test_what_waits_for_a_yes_is_read_by_its_sender_and_the_user_alone(cre
     assert await reads(crew, "b", message) == {"as sent"}
 
 
+ENDS: dict[str, Callable[[Hub, DeliveryId, MessageId], Awaitable[Any]]] = {
+    "dropped": lambda hub, number, _: drop(hub, number),
+    "skipped by its host": lambda hub, number, _: verdict(hub, number, by="b", state="skipped"),
+    "expired": lambda hub, _number, _message: hub.wait(61),
+    "cancelled": lambda hub, _, message: hub.service.messages.cancel(message, USER),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+async def test_what_ended_without_a_yes_is_read_by_its_sender_and_the_user_alone(
+    crew: Hub, end: str
+):
+    number = await held(crew, ttlMs=60_000)
+    message = (await row(crew, number)).message_id
+    await edit(crew, number, "as edited")
+    await ENDS[end](crew, number, message)
+    recipient, service = agent_caller("b"), crew.service
+    past = await service.deliveries.history(
+        AgentId("b"), tuple(DeliveryState), MessageId(1 << 53), 9, recipient
+    )
+
+    assert past.offers == ()
+    for ask in (
+        service.messages.one(message, recipient),
+        service.messages.thread(message, MessageId(0), 9, recipient),
+        service.messages.mark_read(message, AgentId("b"), recipient),
+    ):
+        assert await refused(ask) == (404, "unknown_message")
+    for reader in (agent_caller("a"), USER):
+        assert (await service.messages.one(message, reader)).body == "as sent"
+
+
+async def test_a_no_hides_one_message_of_a_conversation_and_not_the_others(crew: Hub):
+    number = await held(crew)
+    dropped = (await row(crew, number)).message_id
+    await drop(crew, number)
+    after = await crew.send("b", "read the one before", sender="a", replyTo=dropped)
+
+    found = await crew.service.messages.thread(after.id, MessageId(0), 9, agent_caller("b"))
+
+    assert [each.body for each in found] == ["read the one before"]
+
+
+async def test_what_ended_after_a_yes_or_was_skipped_without_being_held_can_be_read(crew: Hub):
+    approved = await held(crew, ttlMs=60_000)
+    await crew.service.held.approve(approved, USER)
+    sent = await crew.send("b", "as sent", sender="a")
+    await verdict(crew, sent.deliveries[0].id, by="b", state="skipped", reason="channel")
+    await crew.wait(61)
+
+    assert (await row(crew, approved)).state is DeliveryState.EXPIRED
+    for message in ((await row(crew, approved)).message_id, sent.id):
+        view = await crew.service.messages.one(message, agent_caller("b"))
+        assert view.body == "as sent"
+
+
+@pytest.mark.parametrize("fields", [{"state": "queued"}, {"state": "held", "reason": "later"}])
+async def test_an_agents_token_neither_releases_what_waits_for_a_yes_nor_says_another_reason(
+    crew: Hub, fields: dict[str, Any]
+):
+    number = await held(crew)
+    before = await row(crew, number)
+
+    told = await refused(verdict(crew, number, by="b", caller=agent_caller("b"), **fields))
+
+    assert told == (403, "user_only")
+    assert await row(crew, number) == before
+
+
+async def test_an_agents_token_releases_what_it_holds_for_another_reason(crew: Hub):
+    sent = await crew.send("b")
+    number = sent.deliveries[0].id
+    await verdict(crew, number, by="b", state="held", reason="later")
+
+    released = await verdict(crew, number, by="b", state="queued", caller=agent_caller("b"))
+
+    assert (released.state, released.approved_ms) == (DeliveryState.QUEUED, None)
+
+
 async def test_a_text_can_be_edited_again_before_the_yes(crew: Hub):
     number = await held(crew)
     await edit(crew, number, "once")
@@ -333,6 +413,58 @@ async def test_dropping_work_for_one_leaves_it_to_the_others(crew: Hub):
         await crew.service.claims.take(message, crew.claiming("b"), USER)
     claim = await crew.service.claims.take(message, crew.claiming("c"), USER)
     assert claim.agent_id == "c"
+
+
+async def test_work_that_waited_for_a_yes_is_not_read_by_whom_another_took_it_from(crew: Hub):
+    ids = await claimable(crew)
+    message = (await row(crew, ids["b"])).message_id
+    await verdict(crew, ids["b"], by="b", state="held")
+    await crew.service.claims.take(message, crew.claiming("c"), USER)
+    recipient, service = agent_caller("b"), crew.service
+
+    listed = await service.claims.all(None, tuple(ClaimState), MessageId(1 << 53), 9, recipient)
+    others = await service.claims.all(
+        None, tuple(ClaimState), MessageId(1 << 53), 9, agent_caller("c")
+    )
+
+    assert listed.claims == ()
+    assert [each.message_id for each in others.claims] == [message]
+    assert await refused(service.claims.one(message, recipient)) == (404, "unknown_message")
+
+
+async def test_a_dead_letter_that_waited_for_a_yes_is_not_read_by_whom_it_was_for(crew: Hub):
+    number = await held(crew)
+    service = crew.service
+    await service.agents.remove(AgentId("b"), USER)
+    await crew.register("b")
+
+    listed = await service.dead.all(None, NEWEST, 9, agent_caller("b"))
+
+    assert (await row(crew, number)).state is DeliveryState.DEAD
+    assert listed.dead == ()
+    assert await refused(service.dead.one(number, agent_caller("b"))) == (
+        404, "unknown_dead_letter",
+    )  # fmt: skip
+    assert len((await service.dead.all(None, NEWEST, 9, agent_caller("a"))).dead) == 1
+
+
+async def test_work_that_is_offered_anew_keeps_the_yes_and_the_edited_text(crew: Hub):
+    sent = await crew.send("b", "as sent", sender="a", claimable=True)
+    number = sent.deliveries[0].id
+    await verdict(crew, number, by="b", state="held")
+    await edit(crew, number, "as edited")
+    await crew.service.held.approve(number, USER)
+    await crew.claim("take", sent.id, "b")
+    attempt = await crew.inject("b", number)
+    await crew.resolve("b", attempt.id, "delivered")
+    await crew.wait(61)
+
+    (offer,) = await crew.offers("b")
+    assert offer.delivery.id != number
+    assert (offer.message.body, offer.message.edited_by) == ("as edited", "operator")
+    assert offer.delivery.approved_ms is not None
+    again = await verdict(crew, offer.delivery.id, by="b", state="held")
+    assert again.state is DeliveryState.QUEUED
 
 
 async def test_a_question_that_was_dropped_is_not_delivered_and_its_asker_is_told_why(crew: Hub):

@@ -73,6 +73,15 @@ def test_what_the_guard_asks_at_each_look_goes_by_an_index(
     assert any(index in line for line in plan), plan
 
 
+@pytest.mark.parametrize("name", ["is_withheld", "tasks", "dead_letters"])
+def test_whether_something_ended_without_a_yes_is_looked_up_by_its_delivery(
+    database: Connection, name: str
+):
+    plan = [str(step[3]) for step in explained(database, "EXPLAIN QUERY PLAN", name)]
+
+    assert any("transitions_of_delivery" in line for line in plan), plan
+
+
 @pytest.mark.parametrize("name", HELD)
 def test_what_is_held_is_found_without_walking_what_is_not(database: Connection, name: str):
     plan = [str(step[3]) for step in explained(database, "EXPLAIN QUERY PLAN", name)]

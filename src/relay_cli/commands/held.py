@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 from msgspec.structs import replace
 
+from relay_cli.caller import must_be_a_persons_shell
 from relay_cli.connection import open_hub
 from relay_cli.deciding import (
     ListByDefault,
@@ -70,7 +71,8 @@ class Dropped(Struct):
     Mail with the reason `needs_yes` waits for you, because its sender is in `hold_from` of
     config.toml. What is held for another reason comes by itself at the time that is shown; a yes
     lets it through now. A yes is final: nothing holds that delivery again. All of this needs the
-    user's token. Without a command below, the newest ones are listed. Every command takes `--json`.
+    user's token, and a shell that is no session's. Without a command below, the newest ones are
+    listed. Every command takes `--json`.
 
     \b
     Examples:
@@ -95,6 +97,7 @@ def list_(
     agent: str | None, before: int | None, limit: int, output: Output, url: str | None
 ) -> None:
     """List held mail."""
+    must_be_a_persons_shell()
     found = finish(_look(agent, before, limit, url), output, "asking the hub")
     output.show_object(found)
     now_ms = time.time_ns() // 1_000_000
@@ -163,6 +166,7 @@ async def _newest(
 @json_option
 def show(delivery_id: int, output: Output, url: str | None) -> None:
     """Show a held delivery."""
+    must_be_a_persons_shell()
     view = finish(_one(delivery_id, url), output, "asking the hub")
     output.show_object(view)
     if not output.as_json:
@@ -222,6 +226,7 @@ def approve(
     url: str | None,
 ) -> None:
     """Approve held deliveries."""
+    must_be_a_persons_shell()
     must_name(delivery_ids, agent, every=every)
     work = for_each(
         delivery_ids,
@@ -261,6 +266,7 @@ async def _for_a_yes(hub: HubClient, agent: str | None) -> tuple[int, ...]:
 @json_option
 def edit(delivery_id: int, text: str, approves: bool, output: Output, url: str | None) -> None:
     """Edit a held delivery."""
+    must_be_a_persons_shell()
     body = read_text(text, f'agent-relay held edit {delivery_id} "TEXT"')
     view = finish(_edit(delivery_id, body, url, approves=approves), output, "asking the hub")
     output.show_object(view)
@@ -292,6 +298,7 @@ async def _edit(delivery_id: int, body: str, url: str | None, *, approves: bool)
 @json_option
 def drop(delivery_ids: tuple[int, ...], reason: str, output: Output, url: str | None) -> None:
     """Drop held deliveries."""
+    must_be_a_persons_shell()
     work = for_each(
         delivery_ids, _nothing_else, url, lambda hub, number: hub.drop_held(number, reason)
     )

@@ -47,6 +47,7 @@ from relay_hub.callers import Caller
 from relay_hub.limits import MINUTE, SECOND, Limits
 from relay_hub.service import checks, claims, guard, requests
 from relay_hub.service.changes import Changes, apply, tell_sender
+from relay_hub.service.views import waits_for_a_yes
 from relay_hub.store import Reads, Transaction
 from relay_hub.store.rows import AttemptRow
 
@@ -234,11 +235,14 @@ async def give_verdict(
     """Hold, skip or release a delivery.
 
     The agent itself does so with its epoch. A person may, without one: that release is a yes, after
-    which no verdict of the agent's holds it.
+    which no verdict of the agent's holds it. What waits for a yes is released, and held for another
+    reason, with the user token only: 403 `user_only`.
     """
     delivery = await _delivery(tx, delivery_id, verdict, caller)
     by_person = caller.agent_id is None and verdict.epoch is None
     reason = checks.line("reason", verdict.reason)
+    if verdict.state is not DeliveryState.SKIPPED and waits_for_a_yes(delivery):
+        caller.must_be_user()
     match verdict.state:
         case DeliveryState.HELD if delivery.approved_ms is not None and not by_person:
             return delivery

@@ -78,7 +78,7 @@ class ClaimCalls:
         async def work(reads: Reads) -> TaskView:
             message = await reads.message(message_id)
             deliveries = await reads.deliveries_of(message_id)
-            if message is None or not may_see(message, deliveries, caller):
+            if message is None or not await may_see(reads, message, deliveries, caller):
                 raise checks.refuse(
                     "unknown_message", f"there is no message {message_id}", status=404
                 )

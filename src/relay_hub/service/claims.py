@@ -326,8 +326,7 @@ async def _offer_anew(tx: Transaction, claim: ClaimRow, changes: Changes) -> Non
         agent = await tx.agent(each.agent_id)
         last = await _last_step(tx, message_id, each.agent_id)
         if agent is not None and last is not None and last.event is ClaimEvent.LAPSED:
-            again = await posting.add(tx, message_id, agent, message, changes)
-            await tx.put_retried(each.id, again.id)
+            await posting.add_again(tx, each, agent, message, changes)
 
 
 async def _claim(tx: Transaction, message_id: MessageId, request: ClaimRequest) -> ClaimRow:

@@ -54,14 +54,7 @@ async def retry(
     await _offer_work(tx, dead, changes)
     span_ms = (message.expires_at or message.created_at) - message.created_at
     renewed = replace(message, expires_at=changes.now_ms + (span_ms or changes.limits.ttl_ms))
-    successor = await posting.add(
-        tx, message.id, agent, renewed, changes, approved_ms=dead.approved_ms
-    )
-    if (edited := await tx.edited_body(dead.id)) is not None:
-        await tx.put_edited_body(successor.id, edited)
-        successor = replace(successor, edited=True)
-    await tx.put_retried(dead.id, successor.id)
-    return successor
+    return await posting.add_again(tx, dead, agent, renewed, changes)
 
 
 async def _offer_work(tx: Transaction, dead: Delivery, changes: Changes) -> None:
@@ -102,15 +95,15 @@ async def _letter(
 ) -> tuple[Delivery, Message]:
     delivery = await reads.delivery(delivery_id)
     message = None if delivery is None else await reads.message(delivery.message_id)
-    if delivery is None or message is None or not _may_see(delivery, message, caller):
+    if (
+        delivery is None
+        or message is None
+        or not await views.may_see(reads, message, (delivery,), caller)
+    ):
         raise _unknown(f"there is no delivery {delivery_id}")
     if delivery.state is not DeliveryState.DEAD:
         raise _unknown(f"delivery {delivery_id} is {delivery.state}, not dead")
     return delivery, message
-
-
-def _may_see(delivery: Delivery, message: Message, caller: Caller) -> bool:
-    return caller.may_act_as(delivery.agent_id) or caller.may_act_as(message.from_)
 
 
 def _must_decide(message: Message, caller: Caller) -> None:

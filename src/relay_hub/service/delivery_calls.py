@@ -60,7 +60,7 @@ class DeliveryCalls:
             agent = checks.fence(found, agent_id, instance_id, epoch, required=False)
             offers = await reads.offers(agent_id, self._limits.offer_bytes)
             return OfferList(
-                offers=_readable(offers, caller),
+                offers=await _readable(reads, offers, caller),
                 claims=await reads.claims_of(agent_id),
                 turns_from_ms=await guard.turns_from_ms(
                     reads, agent_id, self._limits, self._presence.now_ms()
@@ -86,8 +86,12 @@ class DeliveryCalls:
         """
         caller.must_act_as(agent_id)
         wanted = tuple(states)
-        found = await self._look(lambda reads: reads.history(agent_id, wanted, before, most))
-        return OfferList(offers=_readable(found, caller))
+
+        async def work(reads: Reads) -> OfferList:
+            found = await reads.history(agent_id, wanted, before, most)
+            return OfferList(offers=await _readable(reads, found, caller))
+
+        return await self._look(work)
 
     async def record_attempt(self, request: AttemptRequest, caller: Caller) -> Attempt:
         """Store an attempt before it is made."""
@@ -142,5 +146,5 @@ class DeliveryCalls:
         )
 
 
-def _readable(offers: tuple[Offer, ...], caller: Caller) -> tuple[Offer, ...]:
-    return tuple(offer for offer in offers if may_read(offer.delivery, caller))
+async def _readable(reads: Reads, offers: tuple[Offer, ...], caller: Caller) -> tuple[Offer, ...]:
+    return tuple([offer for offer in offers if await may_read(reads, offer.delivery, caller)])

@@ -97,7 +97,8 @@ class MessageCalls:
         async def work(tx: Transaction, changes: Changes) -> MessageView:
             message = await tx.message(message_id)
             delivery = await tx.delivery_for(message_id, read_by)
-            if message is None or delivery is None or not may_read(delivery, caller):
+            readable = delivery is not None and await may_read(tx, delivery, caller)
+            if message is None or delivery is None or not readable:
                 raise checks.refuse(
                     "unknown_message", f"{read_by} has no message {message_id}", status=404
                 )

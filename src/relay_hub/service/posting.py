@@ -83,6 +83,23 @@ async def add(
     return stored
 
 
+async def add_again(
+    tx: Transaction, former: Delivery, agent: Agent, message: Message, changes: Changes
+) -> Delivery:
+    """Store a delivery in the place of one that is over.
+
+    What a person has decided about that one holds for it: the yes, and the edited text.
+    """
+    successor = await add(
+        tx, former.message_id, agent, message, changes, approved_ms=former.approved_ms
+    )
+    if (edited := await tx.edited_body(former.id)) is not None:
+        await tx.put_edited_body(successor.id, edited)
+        successor = replace(successor, edited=True)
+    await tx.put_retried(former.id, successor.id)
+    return successor
+
+
 def sent(delivery: Delivery, *, away: bool) -> SentDelivery:
     """A new delivery as its sender is told of it."""
     return SentDelivery(id=delivery.id, agent_id=delivery.agent_id, state=delivery.state, away=away)

@@ -17,29 +17,47 @@ from relay_hub.store import Reads
 M = TypeVar("M", bound=Message)
 
 
-def view_for(view: MessageView, caller: Caller) -> MessageView | None:
+# What ends without a yes was never let through: it is read by its recipient no more than before.
+_ENDED_UNREAD = frozenset(
+    {DeliveryState.SKIPPED, DeliveryState.EXPIRED, DeliveryState.CANCELLED, DeliveryState.DEAD}
+)
+
+
+async def view_for(reads: Reads, view: MessageView, caller: Caller) -> MessageView | None:
     """The whole for the user and the sender, a recipient's own part for the recipient."""
     if caller.may_act_as(view.from_):
         return view
-    own = _own(view.deliveries, caller)
+    own = await _own(reads, view.deliveries, caller)
     return replace(view, deliveries=own) if own else None
 
 
-def may_see(message: Message, deliveries: tuple[Delivery, ...], caller: Caller) -> bool:
+async def may_see(
+    reads: Reads, message: Message, deliveries: tuple[Delivery, ...], caller: Caller
+) -> bool:
     """Tell whether a caller may see a message at all: the user, its sender, its recipients."""
-    return bool(_own(deliveries, caller)) or caller.may_act_as(message.from_)
+    return caller.may_act_as(message.from_) or bool(await _own(reads, deliveries, caller))
 
 
-def _own(deliveries: tuple[Delivery, ...], caller: Caller) -> tuple[Delivery, ...]:
-    return tuple(
-        each for each in deliveries if each.agent_id == caller.agent_id and may_read(each, caller)
-    )
+async def _own(
+    reads: Reads, deliveries: tuple[Delivery, ...], caller: Caller
+) -> tuple[Delivery, ...]:
+    own = [each for each in deliveries if each.agent_id == caller.agent_id]
+    return tuple([each for each in own if await may_read(reads, each, caller)])
 
 
-def may_read(delivery: Delivery, caller: Caller) -> bool:
-    """Tell whether a caller may read what a delivery brings: no agent what waits for a yes."""
-    needs_yes = delivery.state is DeliveryState.HELD and delivery.reason == NEEDS_YES
-    return caller.agent_id is None or not needs_yes
+def waits_for_a_yes(delivery: Delivery) -> bool:
+    """Tell whether a delivery is held until a human says yes."""
+    return delivery.state is DeliveryState.HELD and delivery.reason == NEEDS_YES
+
+
+async def may_read(reads: Reads, delivery: Delivery, caller: Caller) -> bool:
+    """Tell whether a caller may read what a delivery brings: no agent what waits for a yes, or
+    ended without one."""
+    if caller.agent_id is None:
+        return True
+    if delivery.state in _ENDED_UNREAD:
+        return not await reads.is_withheld(delivery.id)
+    return not waits_for_a_yes(delivery)
 
 
 async def seen_by(
@@ -49,7 +67,7 @@ async def seen_by(
 
     A recipient reads the text that is for it.
     """
-    view = view_for(await whole(reads, message, presence), caller)
+    view = await view_for(reads, await whole(reads, message, presence), caller)
     if view is None:
         return None
     return await as_read(reads, view, view.deliveries[-1] if view.deliveries else None, caller)

@@ -264,6 +264,10 @@ class Reads(Protocol):
         """How many deliveries wait for a human's yes."""
         ...
 
+    async def is_withheld(self, delivery_id: DeliveryId) -> bool:
+        """Tell whether a delivery waits for a human's yes, or ended while it did."""
+        ...
+
     async def edited_body(self, delivery_id: DeliveryId) -> str | None:
         """The text that a recipient gets in the place of the sender's; None where that is its."""
         ...

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace
 
 from relay_core import (
+    OPERATOR,
     ActingAgent,
     AgentId,
     AnswerState,
@@ -93,6 +95,14 @@ async def test_of_anothers_message_it_sees_no_receipts():
     (shown,) = (await read(Mailbox(view(1, OTHER, delivery(ME))))).messages
 
     assert (shown.recipients, shown.receipts) == (0, ())
+
+
+async def test_of_an_edited_message_it_sees_who_edited_it():
+    sent = view(1, OTHER, delivery("me"))
+    (shown,) = (await read(Mailbox(replace(sent, edited_by=OPERATOR)))).messages
+    (plain,) = (await read(Mailbox(sent))).messages
+
+    assert (shown.edited_by, plain.edited_by) == ("operator", "")
 
 
 async def test_many_recipients_are_shown_a_page_at_a_time():

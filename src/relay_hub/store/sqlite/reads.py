@@ -292,6 +292,9 @@ class SqliteReads:
     async def held_for_a_yes(self) -> int:
         return self._number("held_for_a_yes")
 
+    async def is_withheld(self, delivery_id: DeliveryId) -> bool:
+        return bool(self._number("is_withheld", delivery_id))
+
     async def edited_body(self, delivery_id: DeliveryId) -> str | None:
         row = self._one("edited_body", delivery_id)
         return None if row is None else row[0]

@@ -224,7 +224,8 @@ class Shown(Struct):
 
     `bodyNext` is 0 where the body ends with this part. `receipts` are there for what this session
     sent: those of the first of its `recipients`, or of those after what was skipped; `receiptsNext`
-    is how many to skip for the next ones, 0 where there are none.
+    is how many to skip for the next ones, 0 where there are none. `editedBy` is who gave this
+    session another text than the sender wrote.
     """
 
     id: int
@@ -240,6 +241,7 @@ class Shown(Struct):
     pair_id: str = ""
     claimable: bool = False
     claimed_by: str = ""
+    edited_by: str = ""
     recipients: int = 0
     receipts: tuple[Receipt, ...] = ()
     receipts_next: int = 0
@@ -314,6 +316,7 @@ def show(message: Message, offset: int, most: int) -> Shown:
         pair_id=message.pair_id or "",
         claimable=message.claimable,
         claimed_by=message.claimed_by or "",
+        edited_by=message.edited_by or "",
     )
 
 
