@@ -90,6 +90,7 @@ async def for_each(
             except HubRefused as error:
                 if len(delivery_ids) == 1:
                     raise
+                # Told at the end, with exit status 1; the others are not to wait for it.
                 refused.append(Refusal(delivery_id=number, code=error.code, detail=error.detail))
     return tuple(done), tuple(refused)
 

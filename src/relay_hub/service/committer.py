@@ -95,7 +95,7 @@ class Committer:
         """Note what was stopped; that it could not be noted lets nothing through."""
         try:
             await self.change(lambda tx, changes: guard.note(tx, stopped.stop, changes))
-        except HubRefused as error:
+        except HubRefused as error:  # the refusal itself is raised by the caller in any case
             log.warning("%s, which could not be noted: %s", stopped.detail, error.detail)
 
     async def look(self, work: Callable[[Reads], Awaitable[T]]) -> T:

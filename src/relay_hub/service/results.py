@@ -52,7 +52,7 @@ async def _tell(
     text, meta = claim.result or "", _META[claim.state]
     try:
         sent = await saying.say(tx, task, request.agent_id, text, changes, kind=RESULT, meta=meta)
-    except HubRefused as refused:
+    except HubRefused as refused:  # the work has ended all the same, and the claim says why
         return _untold(claim, refused.code)
     return replace(claim, result_id=sent)
 

@@ -40,9 +40,7 @@ WHERE c.state IN (SELECT value FROM json_each(?1)) AND c.message_id < ?2
     SELECT 1 FROM deliveries d WHERE d.message_id = c.message_id AND d.agent_id = ?3)))
   AND (?4 IS NULL OR m.sender_id = ?4 OR EXISTS (
     SELECT 1 FROM deliveries d WHERE d.message_id = c.message_id AND d.agent_id = ?4
-      AND NOT coalesce((SELECT t.after_state = 'held' AND t.reason IS 'needs_yes' FROM transitions t
-        WHERE t.delivery_id = d.id AND t.after_state NOT IN ('skipped', 'expired', 'cancelled', 'dead')
-        ORDER BY t.id DESC LIMIT 1), 0)))
+      AND NOT EXISTS (SELECT 1 FROM withheld w WHERE w.delivery_id = d.id)))
 ORDER BY c.message_id DESC LIMIT ?5;
 
 -- name: add_claim_event

@@ -12,9 +12,8 @@ SELECT d.id, d.message_id, d.agent_id, d.seq, d.state, d.reason, d.attempts, d.s
 FROM deliveries d INDEXED BY dead_letters JOIN messages m ON m.id = d.message_id
 WHERE d.state = 'dead' AND d.retried_as IS NULL AND d.dropped_ms IS NULL AND d.id < ?1
   AND (?2 IS NULL OR d.agent_id = ?2)
-  AND (?3 IS NULL OR m.sender_id = ?3 OR (d.agent_id = ?3 AND NOT coalesce((SELECT t.after_state = 'held' AND t.reason IS 'needs_yes' FROM transitions t
-        WHERE t.delivery_id = d.id AND t.after_state NOT IN ('skipped', 'expired', 'cancelled', 'dead')
-        ORDER BY t.id DESC LIMIT 1), 0)))
+  AND (?3 IS NULL OR m.sender_id = ?3 OR (d.agent_id = ?3 AND NOT
+    EXISTS (SELECT 1 FROM withheld w WHERE w.delivery_id = d.id)))
 ORDER BY d.id DESC LIMIT ?4;
 
 -- name: dropped_ms

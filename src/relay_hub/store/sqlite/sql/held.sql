@@ -15,11 +15,7 @@ SELECT count(*) FROM deliveries INDEXED BY held_for_a_yes
 WHERE state = 'held' AND reason = 'needs_yes';
 
 -- name: is_withheld
--- Whether the last thing that became of it, but for its end, is that it was held for a yes.
-SELECT coalesce((SELECT after_state = 'held' AND reason IS 'needs_yes' FROM transitions
-                 WHERE delivery_id = ?
-                   AND after_state NOT IN ('skipped', 'expired', 'cancelled', 'dead')
-                 ORDER BY id DESC LIMIT 1), 0);
+SELECT EXISTS (SELECT 1 FROM withheld WHERE delivery_id = ?);
 
 -- name: edited_body
 SELECT edited_body FROM deliveries WHERE id = ?;
