@@ -103,6 +103,10 @@ class Desk:
         (session,) = self.relay("status", "--json").worked().json["sessions"]
         return dict(session)
 
+    def rest(self) -> None:
+        """Wait for the end of the turn: what is sent while it runs joins it, and starts none."""
+        until("the turn has ended", lambda: self.session()["activity"] == "at_rest")
+
     def connection(self) -> str:
         return str(self.session()["connection"])
 
@@ -222,9 +226,11 @@ def test_a_plain_session_stays_the_same_agent_through_every_restart(desk: Desk):
     desk.hand_over()
     relay.up()
     desk.send(agent, said("handed over"))
+    desk.rest()
 
     # Nobody has typed since: after as many turns as are allowed, mail waits for a sign of the user.
     desk.send(agent, said("the last one"))
+    desk.rest()
     relay("send", agent, said("nobody is there")).worked()
     until("mail waits", lambda: desk.session()["waiting"] == "unattended")
     terminal.enter("I am back")
