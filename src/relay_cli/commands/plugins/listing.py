@@ -1,4 +1,4 @@
-"""`agent-relay plugins`."""
+"""`agent-relay plugins list`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class PluginRows(Struct):
 
 
 @click.command(
-    "plugins",
+    "list",
     help="""List the plugins and what became of them.
 
     The running host is asked; where none runs, the plugins are loaded here as it would load them.

@@ -1,0 +1,24 @@
+"""`agent-relay plugins`: a module for each of its commands."""
+
+from __future__ import annotations
+
+import click
+
+from relay_cli.commands.plugins import listing
+from relay_cli.deciding import ListByDefault
+
+
+@click.group(
+    "plugins",
+    cls=ListByDefault,
+    subcommand_metavar="[COMMAND] [ARGS]...",
+    help="""See which plugins are installed, and what became of them.
+
+    Without a command the plugins are listed.
+    """,
+)
+def command() -> None:
+    """The group of all commands about plugins."""
+
+
+command.add_command(listing.command)
