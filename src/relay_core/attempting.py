@@ -42,6 +42,7 @@ class Attempts:
         self._judge = judge
         self._while_looking = while_looking
         self.claims = ClaimBook(seat.hub, seat.fence, log)
+        seat.claims_held = self.claims.count
 
     async def resolve(self, offers: Sequence[Offer]) -> bool | None:
         """Look for every attempt in doubt, oldest first.

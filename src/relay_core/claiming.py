@@ -39,6 +39,10 @@ class ClaimBook:
         """Whether this session holds the claim of an offer's message, as far as it knows."""
         return offer.message.id in self._held
 
+    def count(self) -> int:
+        """How many claims this session holds, as far as it knows."""
+        return len(self._held)
+
     async def take(self, offer: Offer) -> bool:
         """Claim an offer's message; False when another agent has it."""
         request = msgspec.structs.replace(self._request(None), kept=True)

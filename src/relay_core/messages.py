@@ -155,7 +155,8 @@ class Message(Struct):
     `meta` is the sender's own JSON object, never interpreted by the core; `urgent` is what the
     sender asked for, not what the recipient allows. Times are milliseconds since the Unix epoch by
     the hub's clock. `edited_by` says who changed `body` on its way to this reader; the sender reads
-    what it wrote.
+    what it wrote. `annotations` are what plugins attached to this delivery of it, by key: decision
+    hooks see them, nobody else does.
     """
 
     id: MessageId
@@ -179,6 +180,7 @@ class Message(Struct):
     claimed_at: int | None = None
     claim_expires_at: int | None = None
     edited_by: AgentId | None = None
+    annotations: dict[str, msgspec.Raw] = {}
 
 
 def starts_no_turn(message: Message) -> bool:
@@ -251,6 +253,13 @@ class Offer(Struct):
     message: Message
     attempt: Attempt | None = None
     annotations: dict[str, msgspec.Raw] = {}
+
+    def annotated(self) -> Offer:
+        """The same with the annotations at the message, where decision hooks look for them."""
+        if not self.annotations:
+            return self
+        message = msgspec.structs.replace(self.message, annotations=self.annotations)
+        return msgspec.structs.replace(self, message=message)
 
 
 class Attempt(Struct):

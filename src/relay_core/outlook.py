@@ -36,7 +36,7 @@ class Outlook(Struct):
 def first_look(seen: SessionSeen, now_ms: int) -> Outlook:
     """Begin with what the adapter saw first."""
     away = now_ms if seen.activity is Activity.AWAY else None
-    return Outlook(activity=seen.activity, turn=seen.turn, away_since_ms=away)
+    return Outlook(activity=seen.activity, turn=_since(seen.turn, None, now_ms), away_since_ms=away)
 
 
 def after(outlook: Outlook, event: SessionEvent, now_ms: int) -> Outlook:
@@ -60,10 +60,19 @@ def after_start(outlook: Outlook) -> Outlook:
 
 def _moved(outlook: Outlook, activity: Activity, turn: Turn | None, now_ms: int) -> Outlook:
     away = outlook.away_since_ms or now_ms if activity is Activity.AWAY else None
-    moved = msgspec.structs.replace(outlook, activity=activity, turn=turn, away_since_ms=away)
-    if turn is not None and turn != outlook.turn and turn.provenance is Provenance.USERS:
+    now = _since(turn, outlook.turn, now_ms)
+    moved = msgspec.structs.replace(outlook, activity=activity, turn=now, away_since_ms=away)
+    if now is not None and now != outlook.turn and now.provenance is Provenance.USERS:
         return _user_was_here(moved, now_ms)
     return moved
+
+
+def _since(turn: Turn | None, former: Turn | None, now_ms: int) -> Turn | None:
+    """Keep when a turn was first seen."""
+    if turn is None:
+        return None
+    same = former if former is not None and former.id == turn.id else None
+    return msgspec.structs.replace(turn, since_ms=same.since_ms if same else now_ms)
 
 
 def _user_was_here(outlook: Outlook, now_ms: int) -> Outlook:

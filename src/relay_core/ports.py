@@ -21,6 +21,7 @@ from relay_core.hub_api import (
     ClaimRequest,
     Fence,
     HeartbeatRequest,
+    MessageView,
     OfferList,
     Outcome,
     RegisterRequest,
@@ -354,6 +355,10 @@ class Relay(Protocol):
         """Send a message as this user."""
         ...
 
+    async def message(self, message_id: MessageId) -> MessageView:
+        """Show a message and where its deliveries stand."""
+        ...
+
     async def release(self, delivery_id: DeliveryId) -> None:
         """End a hold now."""
         ...
@@ -441,6 +446,10 @@ class HubPort(Protocol):
 
     async def send(self, request: SendRequest) -> SendResponse:
         """Send a message."""
+        ...
+
+    async def message(self, message_id: int) -> MessageView:
+        """Show a message and where its deliveries stand."""
         ...
 
     async def change_agent(self, agent_id: str, patch: AgentPatch) -> Agent:

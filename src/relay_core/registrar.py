@@ -9,8 +9,8 @@ import msgspec
 
 from relay_core.acting import ActingAgent
 from relay_core.errors import HubRefused, PluginConflict, PluginError
-from relay_core.hub_api import Fence, SendRequest, SendResponse, VerdictRequest
-from relay_core.messages import META_LIMIT_BYTES, DeliveryId, DeliveryState
+from relay_core.hub_api import Fence, MessageView, SendRequest, SendResponse, VerdictRequest
+from relay_core.messages import META_LIMIT_BYTES, DeliveryId, DeliveryState, MessageId
 from relay_core.places import Places
 from relay_core.ports import Adapter, Clock, Failpoints, HubPort, Operation
 from relay_core.sessions import Environment, Registration, RegistrationPatch
@@ -112,6 +112,9 @@ class Power:
 
     async def send(self, request: SendRequest) -> SendResponse:
         return await self._hub.send(request)
+
+    async def message(self, message_id: MessageId) -> MessageView:
+        return await self._hub.message(message_id)
 
     async def release(self, delivery_id: DeliveryId) -> None:
         fence = self._fence(delivery_id)

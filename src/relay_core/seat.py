@@ -90,6 +90,7 @@ class Seat:
         self._back_at_ms = 0
         self.quiet_until_ms: int | None = None
         self._learned: tuple[int | None, str | None, tuple[str, ...] | None] = (None, None, None)
+        self.claims_held: Callable[[], int] = lambda: 0
         self.last_error: str | None = None
         self._told: asyncio.Queue[tuple[RelayEvent, Session]] = asyncio.Queue(EVENTS_KEPT)
         self._decisions: dict[MessageId, dict[tuple[str, str], Decision]] = {}
@@ -152,6 +153,7 @@ class Seat:
             away_ms=self.away_ms,
             last_user_turn_ms=known.last_user_turn_ms,
             quiet_until_ms=self.quiet_until_ms,
+            claims=self.claims_held(),
         )
 
     @property

@@ -64,10 +64,15 @@ class Abilities(Struct):
 
 
 class Turn(Struct):
-    """A turn that is running now."""
+    """A turn that is running now.
+
+    `since_ms` is when this host first saw it, in milliseconds since the Unix epoch; an adapter
+    leaves it None.
+    """
 
     id: str
     provenance: Provenance = Provenance.UNKNOWN
+    since_ms: int | None = None
 
 
 class Policy(Struct):
@@ -95,7 +100,8 @@ class Session(Struct):
     nobody can tell whether a human is still there. `away_ms` is how long the session had been away
     before it last came back. `approval` is the mode that the session really has, None where nobody
     knows. `quiet_until_ms` is when the session's quiet ends; when it ended, for as long as
-    something is left that came in before that; else None.
+    something is left that came in before that; else None. `claims` is how much claimed work the
+    session holds.
     """
 
     id: AgentId
@@ -119,6 +125,7 @@ class Session(Struct):
     away_ms: int = 0
     last_user_turn_ms: int | None = None
     quiet_until_ms: int | None = None
+    claims: int = 0
 
 
 class Registration(Struct):

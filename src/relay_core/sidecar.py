@@ -11,6 +11,8 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from relay_core import delivery, retry
 from relay_core import outlook as outlooks
 from relay_core.acting_session import ActingSession
@@ -367,7 +369,8 @@ class Sidecar:
         found = await seat.hub.offers(seat.fence())
         if seat.learn(found):
             self._judge.ask_again()
-        return found
+        offers = tuple(offer.annotated() for offer in found.offers)
+        return msgspec.structs.replace(found, offers=offers)
 
     async def _until_noticed(self) -> None:
         """Wait until the adapter says where the session moved; longer each time that it does not.

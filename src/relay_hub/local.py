@@ -16,6 +16,7 @@ from relay_core.hub_api import (
     ClaimRequest,
     Fence,
     HeartbeatRequest,
+    MessageView,
     OfferList,
     Outcome,
     RegisterRequest,
@@ -98,6 +99,9 @@ class LocalHub:
 
     async def send(self, request: SendRequest) -> SendResponse:
         return await self._service.messages.send(request, self._caller)
+
+    async def message(self, message_id: int) -> MessageView:
+        return await self._service.messages.one(MessageId(message_id), self._caller)
 
     async def change_agent(self, agent_id: str, patch: AgentPatch) -> Agent:
         return await self._service.agents.change(AgentId(agent_id), patch, self._caller)

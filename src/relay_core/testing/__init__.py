@@ -1,8 +1,27 @@
-"""What tests of plugins and of the relay itself are made with; shipped, so that authors have it
-too."""
+"""For plugin authors' tests: a whole relay on virtual time, an agent in memory, a record of all
+decisions.
+
+`pytest` finds the fixtures `relay`, `relay_clock` and `decisions` by itself; install
+`agent-relay-codex[testing]` for what they need.
+"""
 
 from __future__ import annotations
 
-from relay_core.testing.memory_agent import Faults, Item, MemoryAgent, MemoryThread
+from relay_core.testing.decisions import Decided, Decisions
+from relay_core.testing.harness import Harness, HarnessError, HarnessSession, Sent
+from relay_core.testing.memory_agent import Faults, MemoryAgent
+from relay_core.testing.virtual_time import SeededRandom, VirtualClock, virtual_runner
 
-__all__ = ["Faults", "Item", "MemoryAgent", "MemoryThread"]
+__all__ = [
+    "Decided",
+    "Decisions",
+    "Faults",
+    "Harness",
+    "HarnessError",
+    "HarnessSession",
+    "MemoryAgent",
+    "SeededRandom",
+    "Sent",
+    "VirtualClock",
+    "virtual_runner",
+]

@@ -44,6 +44,16 @@ from relay_core.sessions import (
 SETTLE_S = 0.5
 """How long a session must have rested before what is not in its history is absent."""
 
+ABLE = Abilities(
+    wake=True,
+    steer=Steering.LIVE,
+    interrupt=True,
+    prove=Proof.BY_ID,
+    reply=Replying.LINKED,
+    visible=True,
+)
+"""What a thread can do, unless it is opened with less."""
+
 
 class Item(Struct):
     """One user message in a thread's history; `attempt_id` is None for the user's own."""
@@ -61,7 +71,10 @@ class Faults(Struct):
 
 
 class MemoryThread:
-    """One thread of a `MemoryAgent`; `history` is what a crash leaves."""
+    """One thread of a `MemoryAgent`.
+
+    `history` is what a crash leaves; `final_text` is what its next turns end with.
+    """
 
     def __init__(self, key: str, cwd: str) -> None:
         self.key = key
@@ -74,6 +87,8 @@ class MemoryThread:
         self.rested_since = 0.0
         self.life = 0
         self.crashes: list[float] = []
+        self.abilities = ABLE
+        self.final_text = "done"
 
     def holds(self, attempt_id: AttemptId) -> Item | None:
         """Find an attempt in the history."""
@@ -134,6 +149,11 @@ class MemoryAgent:
         thread.rested_since = self._clock.monotonic()
         self._emit(SessionChanged(key=key, activity=Activity.AT_REST))
 
+    def end(self) -> None:
+        """End every thread's work, at the end of a test."""
+        for task in list(self._tasks):
+            task.cancel()
+
     # The port ------------------------------------------------------------------------------------
 
     async def sessions(self) -> AsyncIterator[SessionEvent]:
@@ -149,16 +169,9 @@ class MemoryAgent:
             self._listeners.remove(queue)
 
     def describe(self, key: str) -> Abilities:
-        """The same for every thread: everything."""
-        del key
-        return Abilities(
-            wake=True,
-            steer=Steering.LIVE,
-            interrupt=True,
-            prove=Proof.BY_ID,
-            reply=Replying.LINKED,
-            visible=True,
-        )
+        """Everything, unless the thread was opened with less."""
+        thread = self.threads.get(key)
+        return ABLE if thread is None else thread.abilities
 
     async def inject(self, injection: Injection) -> HandedOver:
         """Take the input; the answer may be lost, and the agent may die right after."""
@@ -216,9 +229,7 @@ class MemoryAgent:
         self.threads.pop(key, None)
 
     async def close(self) -> None:
-        """Stop everything that runs."""
-        for task in list(self._tasks):
-            task.cancel()
+        """Nothing to stop: who listens ends by itself, and the threads go on."""
 
     # Inside --------------------------------------------------------------------------------------
 
@@ -269,7 +280,7 @@ class MemoryAgent:
                 attempts=ours,
                 started_by=ours[0] if ours and turn.provenance is Provenance.OURS else None,
                 other_user_messages=bool(users),
-                final_text="done",
+                final_text=thread.final_text,
             )
         )
         self._emit(SessionChanged(key=thread.key, activity=Activity.AT_REST))
