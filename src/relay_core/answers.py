@@ -56,6 +56,12 @@ class Failure(Struct):
         detail = detail.removeprefix(f"plugin {plugin}: ")
         return cls(plugin=plugin, hook=hook, detail=" ".join(detail.split()))
 
+    @classmethod
+    def hung(cls, plugin: str, hook: str, limit_s: float) -> Failure:
+        """Describe a call that was abandoned."""
+        detail = f"took longer than {limit_s:g} s and is not asked any more"
+        return cls(plugin=plugin, hook=hook, detail=detail, set_aside=True)
+
 
 class WrongAnswer(Exception):
     """A plugin answered with something that the hook cannot take."""
@@ -101,17 +107,33 @@ class Question:
         return cast("object", msgspec.json.decode(msgspec.json.encode(answer), type=self.kind))
 
 
+class Called(Struct):
+    """One plugin's part in a round that is watched: its seconds, its answer or its fault."""
+
+    plugin: str
+    took_s: float
+    answer: object = None
+    fault: str | None = None
+
+
 class Round:
-    """One call of a hook: who is being asked now, who answered what, and who raised."""
+    """One call of a hook: who is being asked now, who answered what, and who raised.
+
+    With a `timer` (seconds) it also keeps what each plugin did, in `calls`.
+    """
 
     running: str | None = None
     culprit: str | None = None
     error: BaseException | None = None
     arguments: Mapping[str, object] = {}
 
-    def __init__(self, question: Question) -> None:
+    def __init__(self, question: Question, timer: Callable[[], float] | None = None) -> None:
         self.question = question
         self.answers: list[tuple[str, object]] = []
+        self.calls: list[Called] = []
+        self._timer = timer
+        self._began_s: float | None = None
+        self._spent_s: dict[str, float] = {}
 
     def run(self, caller: pluggy.HookCaller, arguments: Mapping[str, object]) -> object:
         """Call the hook; what an implementation raises is raised, and `culprit` names it."""
@@ -145,13 +167,11 @@ class Round:
 
     def hung(self, limit_s: float, agent_id: AgentId | None) -> Failure:
         """Name the plugin that is being asked and does not answer."""
-        return Failure(
-            plugin=self.running or CORE,
-            hook=self.question.hook,
-            detail=f"took longer than {limit_s:g} s and is not asked any more",
-            set_aside=True,
-            agent_id=agent_id,
-        )
+        failure = Failure.hung(self.running or CORE, self.question.hook, limit_s)
+        if self._timer is not None:
+            called = Called(plugin=failure.plugin, took_s=limit_s, fault=failure.detail)
+            self.calls.append(called)
+        return msgspec.structs.replace(failure, agent_id=agent_id)
 
     def attributed(self, values: Sequence[T]) -> list[tuple[str, T]]:
         """Say of each value in a result which plugin gave it."""
@@ -178,9 +198,10 @@ class Round:
         self, plugin: str, function: Callable[..., object], arguments: Sequence[object]
     ) -> object:
         """Call a plain implementation."""
-        self.running = plugin
+        self.enter(plugin)
         try:
             answer = function(*arguments)
+            self._stop_timing(plugin)
             if answer is not None:
                 answer = self.question.checked(plugin, answer, self.arguments)
         except SIGNALS as error:
@@ -189,20 +210,43 @@ class Round:
             self.blame(plugin, error)
             raise
         self.answers.append((plugin, answer))
-        self.running = None
+        self.leave(plugin)
+        self._saw(plugin, answer)
         return answer
+
+    def enter(self, plugin: str) -> None:
+        """Note that a plugin has the word."""
+        self.running = plugin
+        if self._timer is not None:
+            self._began_s = self._timer()
+
+    def leave(self, plugin: str) -> None:
+        """Note that it has not any more; a wrapper has it twice."""
+        self._stop_timing(plugin)
+        self.running = None
+
+    def _stop_timing(self, plugin: str) -> None:
+        if self._timer is not None and self._began_s is not None:
+            spent_s = self._timer() - self._began_s
+            self._spent_s[plugin] = self._spent_s.get(plugin, 0.0) + spent_s
+            self._began_s = None
 
     def wrap(self, plugin: str, received: object, answer: object) -> object:
         """Take what a wrapper gave for what it was given."""
         try:
-            if not self.question.many:
-                return self._replaced(plugin, received, answer)
-            if not _is_list(answer):
-                raise WrongAnswer("wrong answer: a wrapper of this hook must give a list")
-            return [self._replaced(plugin, None, each) for each in answer]
+            given = self._wrapped(plugin, received, answer)
         except WrongAnswer as error:
             self.blame(plugin, error)
             raise
+        self._saw(plugin, given)
+        return given
+
+    def _wrapped(self, plugin: str, received: object, answer: object) -> object:
+        if not self.question.many:
+            return self._replaced(plugin, received, answer)
+        if not _is_list(answer):
+            raise WrongAnswer("wrong answer: a wrapper of this hook must give a list")
+        return [self._replaced(plugin, None, each) for each in answer]
 
     def _replaced(self, plugin: str, received: object, answer: object) -> object:
         if answer is None or answer is received or any(answer is one for _, one in self.answers):
@@ -213,10 +257,18 @@ class Round:
 
     def blame(self, plugin: str, error: Exception) -> Exception:
         """Remember who raised; an error that only passes through keeps its first culprit."""
-        if error is not self.error:
+        self.leave(plugin)
+        own = error is not self.error
+        if own:
             self.culprit, self.error = plugin, error
-        self.running = None
+        self._saw(plugin, error=error if own else None)
         return error
+
+    def _saw(self, plugin: str, answer: object = None, error: Exception | None = None) -> None:
+        if self._timer is not None:
+            spent_s = self._spent_s.pop(plugin, 0.0)
+            fault = Failure.of(plugin, self.question.hook, error).detail if error else None
+            self.calls.append(Called(plugin=plugin, took_s=spent_s, answer=answer, fault=fault))
 
 
 class _PromptSize(Struct):

@@ -14,7 +14,16 @@ import contextlib
 import functools
 import inspect
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import AbstractAsyncContextManager
 from types import MappingProxyType
 from typing import cast
@@ -22,14 +31,14 @@ from typing import cast
 import msgspec
 import pluggy
 
-from relay_core.answers import Failure, Question, Round, Trace, merged_patches
+from relay_core.answers import Failure, Question, Round, Trace, as_json, merged_patches
 from relay_core.discovery import BUILT_IN_PREFIX, PluginReport, PluginState
 from relay_core.errors import PluginConflict, PluginError, RelayError
-from relay_core.events import PluginFailed, RelayEvent
+from relay_core.events import PluginFailed, RelayEvent, messages_of
 from relay_core.fence import fence
 from relay_core.hookspecs import DECISION_HOOKS, HOOK_NAMES
-from relay_core.messages import AgentId, Message, Prompt
-from relay_core.plans import Decision, DeliveryPlan, Ruling, Verdict
+from relay_core.messages import AgentId, Message, MessageId, Prompt
+from relay_core.plans import Decision, DeliveryPlan, HookCall, Ruling, Verdict
 from relay_core.ports import AdapterRegistrar, Relay
 from relay_core.recorders import caller_of, plain_built_ins, with_recorders
 from relay_core.sessions import Environment, Registration, RegistrationPatch, Session
@@ -79,7 +88,8 @@ class Hooks:
 
     `manager` holds the plugins; one that is registered there later is not asked. `reports` is what
     discovery found, kept up to date here. `runner` runs a blocking call under a limit in seconds; a
-    simulation passes `run_inline`. `failed` is told of each failure and must not raise.
+    simulation passes `run_inline`. `failed` is told of each failure and must not raise. `timer`
+    gives seconds, for those who watch.
     """
 
     def __init__(
@@ -90,12 +100,15 @@ class Hooks:
         strict: bool = False,
         runner: Runner | None = None,
         failed: Callable[[Failure], None] | None = None,
+        timer: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._manager = with_recorders(manager)
         self._reports = {report.name: report for report in reports}
         self._strict = strict
         self._run: Runner = runner or WorkerThread()
         self._failed = failed
+        self._timer = timer
+        self._listeners: dict[object, Callable[[HookCall], None]] = {}
         self._aside: frozenset[str] = frozenset()
         self._callers: dict[tuple[str, frozenset[str]], pluggy.HookCaller] = {}
         self._foreign = self._asked_in_thread()
@@ -106,6 +119,19 @@ class Hooks:
     def reports(self) -> tuple[PluginReport, ...]:
         """Tell what became of each installed plugin, up to now."""
         return tuple(self._reports.values())
+
+    @contextlib.contextmanager
+    def watch(self, listener: Callable[[HookCall], None]) -> Generator[None]:
+        """Let a listener see each plugin's call while the block runs.
+
+        It is called in the event loop's thread once a hook is through, and must not raise.
+        """
+        key = object()
+        self._listeners[key] = listener
+        try:
+            yield
+        finally:
+            del self._listeners[key]
 
     # --- decisions ---------------------------------------------------------------------------
 
@@ -176,27 +202,33 @@ class Hooks:
             await asyncio.gather(*(self._observe(name, event, session) for name in names))
 
     async def _observe(self, name: str, event: RelayEvent, session: Session | None) -> None:
+        began_s, failure = self._timer(), None
+        cause: Exception | None = None
+        try:
+            await self._tell(name, event, session)
+        except CallAbandoned as error:
+            failure, cause = Failure.hung(name, "on_event", OBSERVER_LIMIT_S), error
+        except Exception as error:  # noqa: BLE001 - an observer may do anything; nothing comes of it
+            failure, cause = Failure.of(name, "on_event", error), error
+        self._show_act(name, "on_event", began_s, failure, event)
+        if failure is not None and cause is not None:
+            self._fail(failure, cause)
+
+    async def _tell(self, name: str, event: RelayEvent, session: Session | None) -> None:
         caller = self._only(name, "on_event")
         (implementation,) = caller.get_hookimpls()
 
         def call() -> list[Awaitable[object]]:
             return cast("list[Awaitable[object]]", caller(event=event, session=session))
 
-        try:
-            if inspect.iscoroutinefunction(implementation.function):
-                async with asyncio.timeout(OBSERVER_LIMIT_S):
-                    for answer in call():
-                        await answer
-            elif name.startswith(BUILT_IN_PREFIX):
-                call()
-            else:
-                await self._run(call, OBSERVER_LIMIT_S)
-        except CallAbandoned as error:
-            detail = f"took longer than {OBSERVER_LIMIT_S:g} s and is not asked any more"
-            aside = Failure(plugin=name, hook="on_event", detail=detail, set_aside=True)
-            self._fail(aside, error)
-        except Exception as error:  # noqa: BLE001 - an observer may do anything; nothing comes of it
-            self._fail(Failure.of(name, "on_event", error), error)
+        if inspect.iscoroutinefunction(implementation.function):
+            async with asyncio.timeout(OBSERVER_LIMIT_S):
+                for answer in call():
+                    await answer
+        elif name.startswith(BUILT_IN_PREFIX):
+            call()
+        else:
+            await self._run(call, OBSERVER_LIMIT_S)
 
     # --- contributions -----------------------------------------------------------------------
 
@@ -207,14 +239,17 @@ class Hooks:
         reported.
         """
         for name in self._implementers["register_adapters"]:
+            began_s = self._timer()
             try:
                 self._only(name, "register_adapters")(register=registrar(name))
-            except PluginConflict:
-                raise
             except Exception as error:
-                if name.startswith(BUILT_IN_PREFIX):
+                failure = Failure.of(name, "register_adapters", error)
+                self._show_act(name, "register_adapters", began_s, failure)
+                if isinstance(error, PluginConflict) or name.startswith(BUILT_IN_PREFIX):
                     raise
-                self._fail(Failure.of(name, "register_adapters", error), error)
+                self._fail(failure, error)
+            else:
+                self._show_act(name, "register_adapters", began_s)
 
     @contextlib.asynccontextmanager
     async def start(self, relay: Callable[[str], Relay]) -> AsyncGenerator[None]:
@@ -240,19 +275,28 @@ class Hooks:
     async def _keep(
         self, name: str, relay: Relay, ready: asyncio.Event, stop: asyncio.Event
     ) -> None:
+        began_s = self._timer()
         try:
             for opened in cast("list[object]", self._only(name, "start")(relay=relay)):
                 if not isinstance(opened, AbstractAsyncContextManager):
                     raise TypeError("it must give an async context manager")
                 async with cast("AbstractAsyncContextManager[object]", opened):
+                    self._show_act(name, "start", began_s)
                     ready.set()
                     await stop.wait()
         except Exception as error:
-            if name.startswith(BUILT_IN_PREFIX) and not ready.is_set():
-                raise
-            self._fail(Failure.of(name, "start", error), error)
+            failure = Failure.of(name, "start", error)
+            if not ready.is_set():
+                self._show_act(name, "start", began_s, failure)
+                if name.startswith(BUILT_IN_PREFIX):
+                    raise
+            self._fail(failure, error)
+        else:
+            if not ready.is_set():
+                self._show_act(name, "start", began_s)
 
     async def _until_ready(self, name: str, task: asyncio.Task[None], ready: asyncio.Event) -> None:
+        began_s = self._timer()
         waiting = asyncio.create_task(ready.wait())
         try:
             await asyncio.wait(
@@ -265,9 +309,11 @@ class Hooks:
         elif not ready.is_set():
             task.cancel()
             error = PluginError(name, f"did not start within {START_LIMIT_S:g} s")
+            failure = Failure.of(name, "start", error)
+            self._show_act(name, "start", began_s, failure)
             if name.startswith(BUILT_IN_PREFIX):
                 raise error
-            self._fail(Failure.of(name, "start", error), error)
+            self._fail(failure, error)
 
     async def _until_stopped(self, tasks: Mapping[str, asyncio.Task[None]]) -> None:
         late: set[asyncio.Task[None]] = set()
@@ -293,7 +339,7 @@ class Hooks:
         hook, left_out, failures = question.hook, self._aside, list[Decision]()
         limit_s = REGISTER_LIMIT_S if hook == "on_register" else DECISION_LIMIT_S
         while True:
-            now = Round(question)
+            now = Round(question, self._timer if self._listeners else None)
             cause: Exception
             try:
                 if hook in self._foreign:
@@ -308,7 +354,9 @@ class Hooks:
             except Exception as error:  # noqa: BLE001 - a third party's decision may raise anything
                 failure, cause = now.failure(error, agent_id), error
             else:
+                self._show_round(now, agent_id)
                 return result, now, failures
+            self._show_round(now, agent_id)
             self._note(failure)
             # A session that its user's plugins cannot describe does not register: fail closed.
             closed = hook == "on_register" and not failure.set_aside
@@ -364,6 +412,53 @@ class Hooks:
         if self._failed is not None:
             self._failed(failure)
 
+    # --- for those who watch -----------------------------------------------------------------
+
+    def _show_round(self, now: Round, agent_id: AgentId | None) -> None:
+        """Show each plugin's part in a round that is over."""
+        hook, arguments = now.question.hook, now.arguments
+        session = cast("Session | None", arguments.get("session"))
+        for each in tuple(now.calls):  # one that was abandoned may still write there
+            self._show(
+                HookCall(
+                    hook=hook,
+                    plugin=each.plugin,
+                    took_us=each.took_s * 1e6,
+                    answer=as_json(each.answer),
+                    error=each.fault,
+                    agent_id=agent_id,
+                    message_ids=_shown_messages(arguments),
+                    at_ms=session.now if session else 0,
+                )
+            )
+
+    def _show_act(
+        self,
+        plugin: str,
+        hook: str,
+        began_s: float,
+        failure: Failure | None = None,
+        event: RelayEvent | None = None,
+    ) -> None:
+        """Show a call that gives no answer, when it is over."""
+        if self._listeners:
+            self._show(
+                HookCall(
+                    hook=hook,
+                    plugin=plugin,
+                    took_us=(self._timer() - began_s) * 1e6,
+                    answer=as_json(None),
+                    error=failure.detail if failure else None,
+                    agent_id=event.agent_id if event else None,
+                    message_ids=messages_of(event) if event else (),
+                    at_ms=event.at_ms if event else 0,
+                )
+            )
+
+    def _show(self, call: HookCall) -> None:
+        for listener in tuple(self._listeners.values()):
+            listener(call)
+
     # --- callers -----------------------------------------------------------------------------
 
     def _names(self, hook: str) -> tuple[str, ...]:
@@ -398,6 +493,12 @@ class Hooks:
 
 def _strictness(verdict: Verdict) -> int:
     return _STRICTNESS[verdict.ruling]
+
+
+def _shown_messages(arguments: Mapping[str, object]) -> tuple[MessageId, ...]:
+    if "message" in arguments:
+        return (cast("Message", arguments["message"]).id,)
+    return tuple(each.id for each in cast("Sequence[Message]", arguments.get("messages", ())))
 
 
 def _answered(question: Question, result: object) -> object:

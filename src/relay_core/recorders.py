@@ -104,20 +104,20 @@ def _recorded_wrapper(implementation: pluggy.HookImpl) -> Callable[..., object]:
 
 def _step(now: Round, plugin: str, advance: Callable[[], None], *, first: bool = False) -> object:
     """Let a wrapper run up to its yield, or from there to its end."""
-    now.running = plugin
+    now.enter(plugin)
     try:
         advance()
     except StopIteration as end:
         if first:
             raise now.blame(plugin, RuntimeError("a wrapper must yield once")) from end
-        now.running = None
+        now.leave(plugin)
         return cast("object", end.value)
     except (SystemExit, asyncio.CancelledError) as error:
         raise now.blame(plugin, RuntimeError(f"it raised {type(error).__name__}")) from error
     except Exception as error:
         now.blame(plugin, error)
         raise
-    now.running = None
+    now.leave(plugin)
     if not first:
         raise now.blame(plugin, RuntimeError("a wrapper must yield once"))
     return None
