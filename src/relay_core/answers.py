@@ -7,9 +7,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
-from typing import TypeGuard, TypeVar, cast
+from typing import Any, Generic, TypeGuard, TypeVar, cast
 
 import msgspec
 import pluggy
@@ -32,8 +32,14 @@ _ENCODER = msgspec.json.Encoder()
 
 current_round: ContextVar[Round] = ContextVar("relay_round")
 
+Arguments = tuple[object, ...]
+"""What a hook is called with, in the order of its specification."""
 
-Trace = tuple[Decision, ...]
+Chain = tuple[tuple[str, Callable[..., object]], ...]
+"""Plugins in the order of asking, each with a function that takes a hook's arguments."""
+
+Answered = tuple[str, object]
+"""A plugin and what it answered; None where it was silent."""
 
 
 class Failure(Struct):
@@ -67,7 +73,7 @@ class WrongAnswer(Exception):
     """A plugin answered with something that the hook cannot take."""
 
 
-class Question:
+class Question(Generic[T]):
     """What one hook may answer: the type, and what must hold beyond it.
 
     `check` gets the answer and the hook's arguments, and raises ValueError or a RelayError. `many`
@@ -77,8 +83,8 @@ class Question:
     def __init__(
         self,
         hook: str,
-        kind: type,
-        check: Callable[..., None] | None = None,
+        kind: type[T],
+        check: Callable[[T, Arguments], None] | None = None,
         *,
         many: bool = False,
     ) -> None:
@@ -86,8 +92,9 @@ class Question:
         self.kind = kind
         self.check = check
         self.many = many
+        self._decoder = msgspec.json.Decoder(kind)
 
-    def checked(self, plugin: str, answer: object, arguments: Mapping[str, object]) -> object:
+    def checked(self, plugin: str, answer: object, arguments: Arguments) -> T:
         """Give the answer as the type that it must have; WrongAnswer otherwise."""
         if plugin.startswith(BUILT_IN_PREFIX) and isinstance(answer, self.kind):
             return answer
@@ -99,12 +106,12 @@ class Question:
             raise WrongAnswer(f"wrong answer: {error}") from error
         return value
 
-    def _typed(self, answer: object) -> object:
+    def _typed(self, answer: object) -> T:
         if not isinstance(answer, self.kind):
             wanted, given = self.kind.__name__, type(answer).__name__
             raise ValueError(f"it must be {wanted} or None, not {given}")  # noqa: TRY004
         # Annotations bind nobody at run time: a round trip finds wrong fields and broken text.
-        return cast("object", msgspec.json.decode(msgspec.json.encode(answer), type=self.kind))
+        return self._decoder.decode(_ENCODER.encode(answer))
 
 
 class Called(Struct):
@@ -125,39 +132,43 @@ class Round:
     running: str | None = None
     culprit: str | None = None
     error: BaseException | None = None
-    arguments: Mapping[str, object] = {}
+    arguments: Arguments = ()
 
-    def __init__(self, question: Question, timer: Callable[[], float] | None = None) -> None:
+    def __init__(self, question: Question[Any], timer: Callable[[], float] | None = None) -> None:
         self.question = question
-        self.answers: list[tuple[str, object]] = []
+        self.answers: list[Answered] = []
         self.calls: list[Called] = []
         self._timer = timer
         self._began_s: float | None = None
         self._spent_s: dict[str, float] = {}
 
-    def run(self, caller: pluggy.HookCaller, arguments: Mapping[str, object]) -> object:
-        """Call the hook; what an implementation raises is raised, and `culprit` names it."""
+    def run(self, caller: pluggy.HookCaller, arguments: Arguments) -> list[object]:
+        """Call the hook and give what came of it, at most one value if the first answer counts.
+
+        What an implementation raises is raised, and `culprit` names it.
+        """
         self.arguments = arguments
+        names = caller.spec.argnames if caller.spec else ()
         token = current_round.set(self)
         try:
-            return caller(**arguments)
+            result = cast("object", caller(**dict(zip(names, arguments, strict=True))))
         finally:
             current_round.reset(token)
+        if self.question.many:
+            return cast("list[object]", result)
+        return [] if result is None else [result]
 
-    def run_plain(
-        self, implementations: Sequence[pluggy.HookImpl], arguments: Mapping[str, object]
-    ) -> object:
-        """Do the same without pluggy's machinery, for implementations that are no wrappers."""
+    def run_plain(self, chain: Chain, arguments: Arguments) -> list[object]:
+        """Do the same without pluggy's machinery, where nobody wraps."""
         self.arguments = arguments
-        answers: list[object] = []
-        for each in implementations:
-            given = [arguments[name] for name in each.argnames]
-            answer = self.ask(each.plugin_name, each.function, given)
+        given: list[object] = []
+        for plugin, function in chain:
+            answer = self.ask(plugin, function, arguments)
             if answer is not None:
+                given.append(answer)
                 if not self.question.many:
-                    return answer
-                answers.append(answer)
-        return answers if self.question.many else None
+                    break
+        return given
 
     def failure(self, error: Exception, agent_id: AgentId | None) -> Failure:
         """Name the plugin that raised this error."""
@@ -173,30 +184,9 @@ class Round:
             self.calls.append(called)
         return msgspec.structs.replace(failure, agent_id=agent_id)
 
-    def attributed(self, values: Sequence[T]) -> list[tuple[str, T]]:
-        """Say of each value in a result which plugin gave it."""
-        return [
-            (next((name for name, given in self.answers if given is value), CORE), value)
-            for value in values
-        ]
-
-    def decisions(self, chosen: object) -> list[Decision]:
-        """Give the trace of this round; the last answer that is the chosen object is marked."""
-        hook = self.question.hook
-        taken = -1
-        for index, (_, value) in enumerate(self.answers):
-            if value is chosen and value is not None:
-                taken = index
-        return [
-            Decision(hook=hook, plugin=plugin, answer=as_json(value), chosen=index == taken)
-            for index, (plugin, value) in enumerate(self.answers)
-        ]
-
     # --- for the recorders -------------------------------------------------------------------
 
-    def ask(
-        self, plugin: str, function: Callable[..., object], arguments: Sequence[object]
-    ) -> object:
+    def ask(self, plugin: str, function: Callable[..., object], arguments: Arguments) -> object:
         """Call a plain implementation."""
         self.enter(plugin)
         try:
@@ -271,6 +261,60 @@ class Round:
             self.calls.append(Called(plugin=plugin, took_s=spent_s, answer=answer, fault=fault))
 
 
+class Trace(msgspec.Struct, frozen=True):
+    """Who answered what to one question; the decisions are written down when somebody looks.
+
+    The last answer that is the object `chosen` is marked; `failures` are told first. A trace is
+    kept longer than a prompt should be: see `prompt_trace`.
+    """
+
+    hook: str
+    answers: Sequence[Answered]
+    chosen: object
+    failures: Sequence[Decision] = ()
+
+    def __len__(self) -> int:
+        return len(self.failures) + len(self.answers)
+
+    def __getitem__(self, index: int) -> Decision:
+        return tuple(self)[index]
+
+    def __iter__(self) -> Iterator[Decision]:
+        yield from self.failures
+        taken = -1
+        for at, (_, answer) in enumerate(self.answers):
+            if answer is not None and answer is self.chosen:
+                taken = at
+        for at, (plugin, answer) in enumerate(self.answers):
+            yield Decision(
+                hook=self.hook, plugin=plugin, answer=as_json(answer), chosen=at == taken
+            )
+
+
+def prompt_trace(
+    answers: Sequence[Answered], chosen: Prompt, failures: Sequence[Decision] = ()
+) -> Trace:
+    """The trace of `format_prompt`, which keeps ids and sizes and no body alive."""
+    kept: list[Answered] = []
+    taken: _Sizes | None = None
+    for plugin, answer in answers:
+        sizes = _sizes(answer) if isinstance(answer, Prompt) else None
+        kept.append((plugin, sizes))
+        if answer is chosen:
+            taken = sizes
+    return Trace("format_prompt", kept, taken, failures)
+
+
+class _Sizes(msgspec.Struct, frozen=True):
+    """What is kept of a prompt: each part's message and how long its body is."""
+
+    parts: list[tuple[MessageId, int]]
+
+
+def _sizes(prompt: Prompt) -> _Sizes:
+    return _Sizes([(part.message_id, len(part.body)) for part in prompt.parts])
+
+
 class _PromptSize(Struct):
     messages: list[MessageId]
     characters: int
@@ -281,9 +325,11 @@ def as_json(answer: object) -> msgspec.Raw:
     if answer is None:
         return _NO_ANSWER
     if isinstance(answer, Prompt):
+        answer = _sizes(answer)
+    if isinstance(answer, _Sizes):
         answer = _PromptSize(
-            messages=[part.message_id for part in answer.parts],
-            characters=sum([len(part.body) for part in answer.parts]),
+            messages=[message_id for message_id, _ in answer.parts],
+            characters=sum(characters for _, characters in answer.parts),
         )
     return msgspec.Raw(_ENCODER.encode(answer))
 
@@ -292,9 +338,16 @@ def _is_list(answer: object) -> TypeGuard[list[object]]:
     return isinstance(answer, list)
 
 
+def attributed(answers: Sequence[Answered], values: Sequence[T]) -> list[tuple[str, T]]:
+    """Say of each value in a result which plugin gave it."""
+    return [
+        (next((name for name, given in answers if given is value), CORE), value) for value in values
+    ]
+
+
 def merged_patches(
     answers: Sequence[tuple[str, RegistrationPatch]],
-) -> tuple[RegistrationPatch, Trace]:
+) -> tuple[RegistrationPatch, tuple[Decision, ...]]:
     """Merge patches, the one asked first in front; the trace has one line for each field set."""
     fields: dict[str, object] = {}
     meta: dict[str, msgspec.Raw] = {}

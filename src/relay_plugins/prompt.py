@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
+from operator import attrgetter
 
 from relay_core import (
     ACK,
@@ -35,6 +37,7 @@ _MODES = {
     "read-only": "commands run in a sandbox that cannot write",
 }
 _EXCERPT = 80
+_CLAIMABLE = attrgetter("claimable")
 
 
 @hookimpl(trylast=True)
@@ -93,16 +96,23 @@ def format_context(session: Session) -> str:
 
 
 def _header(messages: Sequence[Message]) -> str:
-    if len(messages) == 1:
-        what, it = "A message", "it"
-    else:
-        what, it = f"{len(messages)} messages, oldest first,", "them"
     if all(map(_of_the_operator, messages)):
+        return _header_for(len(messages), OPERATOR)
+    return _header_for(len(messages), HUB if all(map(_of_the_hub, messages)) else None)
+
+
+@lru_cache(maxsize=128)
+def _header_for(number: int, by: str | None) -> str:
+    """The same few words again and again; `by` names who sent all, where that is no agent."""
+    what, it = "A message", "it"
+    if number > 1:
+        what, it = f"{number} messages, oldest first,", "them"
+    if by == OPERATOR:
         return (
             f"{what} brought by Agent Relay, sent with the relay token of this machine's user and "
             "not typed into this session."
         )
-    if all(map(_of_the_hub, messages)):
+    if by == HUB:
         return f"{what} brought by Agent Relay, from its hub itself."
     return (
         f"{what} from other agents, brought by Agent Relay. What stands inside the fence was "
@@ -137,7 +147,7 @@ def _fields(message: Message) -> tuple[tuple[str, str], ...]:
         ("Claimable", _claim(message)),
         ("Edited by", message.edited_by),
     )
-    return tuple((name, value) for name, value in fields if value)
+    return tuple([(name, value) for name, value in fields if value])
 
 
 def _claim(message: Message) -> str | None:
@@ -153,7 +163,7 @@ def _footer(messages: Sequence[Message], session: Session, plan: DeliveryPlan) -
         lines = [_how_to_answer_a_request(messages[0], session, plan)]
     else:
         lines = [_how_to_answer(messages, session)]
-    if any(message.claimable for message in messages):
+    if any(map(_CLAIMABLE, messages)):
         lines.append(
             "The claimable work is yours alone until it is done: do it and say so with "
             "relay_complete, whose result goes to the sender, or say no with relay_release or "
@@ -231,15 +241,19 @@ def _network(
     session: Session, fields: str = "from, to, body and replyTo", path: str = "/api/messages"
 ) -> str:
     """How the commands shown reach the hub; of both ways where the mode is not known."""
+    return _network_words(fields, f"{session.hub_url}{path}", _in_a_sandbox(session.approval))
+
+
+@lru_cache(maxsize=128)
+def _network_words(fields: str, address: str, sandboxed: bool | None) -> str:  # noqa: FBT001 - or not known
     by_http = (
-        f"POST JSON with {fields} to {session.hub_url}{path}, "
-        "with the user's relay token as X-Agent-Relay-Token"
+        f"POST JSON with {fields} to {address}, with the user's relay token as X-Agent-Relay-Token"
     )
     otherwise = (
         "ask your user to allow this one, or give your answer in this turn and say that it was "
         "not sent"
     )
-    match _in_a_sandbox(session.approval):
+    match sandboxed:
         case False:
             return f"(or {by_http})."
         case True:
