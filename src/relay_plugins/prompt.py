@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
-from operator import attrgetter
 
 from relay_core import (
     ACK,
@@ -37,7 +35,6 @@ _MODES = {
     "read-only": "commands run in a sandbox that cannot write",
 }
 _EXCERPT = 80
-_CLAIMABLE = attrgetter("claimable")
 
 
 @hookimpl(trylast=True)
@@ -96,23 +93,16 @@ def format_context(session: Session) -> str:
 
 
 def _header(messages: Sequence[Message]) -> str:
+    if len(messages) == 1:
+        what, it = "A message", "it"
+    else:
+        what, it = f"{len(messages)} messages, oldest first,", "them"
     if all(map(_of_the_operator, messages)):
-        return _header_for(len(messages), OPERATOR)
-    return _header_for(len(messages), HUB if all(map(_of_the_hub, messages)) else None)
-
-
-@lru_cache(maxsize=128)
-def _header_for(number: int, by: str | None) -> str:
-    """The same few words again and again; `by` names who sent all, where that is no agent."""
-    what, it = "A message", "it"
-    if number > 1:
-        what, it = f"{number} messages, oldest first,", "them"
-    if by == OPERATOR:
         return (
             f"{what} brought by Agent Relay, sent with the relay token of this machine's user and "
             "not typed into this session."
         )
-    if by == HUB:
+    if all(map(_of_the_hub, messages)):
         return f"{what} brought by Agent Relay, from its hub itself."
     return (
         f"{what} from other agents, brought by Agent Relay. What stands inside the fence was "
@@ -134,25 +124,27 @@ def _part(message: Message) -> Part:
 
 
 def _fields(message: Message) -> tuple[tuple[str, str], ...]:
-    sender = message.sender
-    fields = (
-        ("Message", str(message.id)),
-        ("From", message.from_),
-        ("Label", sender.label),
-        ("Subject", message.subject),
-        ("Kind", "confirmation" if message.type == ACK else None),
-        ("In reply to", str(message.reply_to) if message.reply_to is not None else None),
-        ("Channel", message.channel),
-        ("Pair", message.pair_id),
-        ("Claimable", _claim(message)),
-        ("Edited by", message.edited_by),
-    )
-    return tuple([(name, value) for name, value in fields if value])
+    fields = [("Message", str(message.id)), ("From", message.from_)]
+    if message.sender.label:
+        fields.append(("Label", message.sender.label))
+    if message.subject:
+        fields.append(("Subject", message.subject))
+    if message.type == ACK:
+        fields.append(("Kind", "confirmation"))
+    if message.reply_to is not None:
+        fields.append(("In reply to", str(message.reply_to)))
+    if message.channel:
+        fields.append(("Channel", message.channel))
+    if message.pair_id:
+        fields.append(("Pair", message.pair_id))
+    if message.claimable:
+        fields.append(("Claimable", _claim(message)))
+    if message.edited_by:
+        fields.append(("Edited by", message.edited_by))
+    return tuple(fields)
 
 
-def _claim(message: Message) -> str | None:
-    if not message.claimable:
-        return None
+def _claim(message: Message) -> str:
     if message.claimed_by is None:
         return "one agent does this work"
     return f"{message.claimed_by} holds this work: nobody else does it meanwhile"
@@ -163,7 +155,7 @@ def _footer(messages: Sequence[Message], session: Session, plan: DeliveryPlan) -
         lines = [_how_to_answer_a_request(messages[0], session, plan)]
     else:
         lines = [_how_to_answer(messages, session)]
-    if any(map(_CLAIMABLE, messages)):
+    if any(message.claimable for message in messages):
         lines.append(
             "The claimable work is yours alone until it is done: do it and say so with "
             "relay_complete, whose result goes to the sender, or say no with relay_release or "
@@ -241,19 +233,15 @@ def _network(
     session: Session, fields: str = "from, to, body and replyTo", path: str = "/api/messages"
 ) -> str:
     """How the commands shown reach the hub; of both ways where the mode is not known."""
-    return _network_words(fields, f"{session.hub_url}{path}", _in_a_sandbox(session.approval))
-
-
-@lru_cache(maxsize=128)
-def _network_words(fields: str, address: str, sandboxed: bool | None) -> str:  # noqa: FBT001 - or not known
     by_http = (
-        f"POST JSON with {fields} to {address}, with the user's relay token as X-Agent-Relay-Token"
+        f"POST JSON with {fields} to {session.hub_url}{path}, "
+        "with the user's relay token as X-Agent-Relay-Token"
     )
     otherwise = (
         "ask your user to allow this one, or give your answer in this turn and say that it was "
         "not sent"
     )
-    match sandboxed:
+    match _in_a_sandbox(session.approval):
         case False:
             return f"(or {by_http})."
         case True:
