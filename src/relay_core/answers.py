@@ -7,9 +7,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
-from typing import TypeGuard, TypeVar, cast
+from typing import Any, Generic, TypeGuard, TypeVar, cast
 
 import msgspec
 import pluggy
@@ -32,8 +32,14 @@ _ENCODER = msgspec.json.Encoder()
 
 current_round: ContextVar[Round] = ContextVar("relay_round")
 
+Arguments = tuple[object, ...]
+"""What a hook is called with, in the order of its specification."""
 
-Trace = tuple[Decision, ...]
+Chain = tuple[tuple[str, Callable[..., object]], ...]
+"""Plugins in the order of asking, each with a function that takes a hook's arguments."""
+
+Answered = tuple[str, object]
+"""A plugin and what it answered; None where it was silent."""
 
 
 class Failure(Struct):
@@ -56,12 +62,18 @@ class Failure(Struct):
         detail = detail.removeprefix(f"plugin {plugin}: ")
         return cls(plugin=plugin, hook=hook, detail=" ".join(detail.split()))
 
+    @classmethod
+    def hung(cls, plugin: str, hook: str, limit_s: float) -> Failure:
+        """Describe a call that was abandoned."""
+        detail = f"took longer than {limit_s:g} s and is not asked any more"
+        return cls(plugin=plugin, hook=hook, detail=detail, set_aside=True)
+
 
 class WrongAnswer(Exception):
     """A plugin answered with something that the hook cannot take."""
 
 
-class Question:
+class Question(Generic[T]):
     """What one hook may answer: the type, and what must hold beyond it.
 
     `check` gets the answer and the hook's arguments, and raises ValueError or a RelayError. `many`
@@ -71,8 +83,8 @@ class Question:
     def __init__(
         self,
         hook: str,
-        kind: type,
-        check: Callable[..., None] | None = None,
+        kind: type[T],
+        check: Callable[[T, Arguments], None] | None = None,
         *,
         many: bool = False,
     ) -> None:
@@ -80,8 +92,9 @@ class Question:
         self.kind = kind
         self.check = check
         self.many = many
+        self._decoder = msgspec.json.Decoder(kind)
 
-    def checked(self, plugin: str, answer: object, arguments: Mapping[str, object]) -> object:
+    def checked(self, plugin: str, answer: object, arguments: Arguments) -> T:
         """Give the answer as the type that it must have; WrongAnswer otherwise."""
         if plugin.startswith(BUILT_IN_PREFIX) and isinstance(answer, self.kind):
             return answer
@@ -93,49 +106,69 @@ class Question:
             raise WrongAnswer(f"wrong answer: {error}") from error
         return value
 
-    def _typed(self, answer: object) -> object:
+    def _typed(self, answer: object) -> T:
         if not isinstance(answer, self.kind):
             wanted, given = self.kind.__name__, type(answer).__name__
             raise ValueError(f"it must be {wanted} or None, not {given}")  # noqa: TRY004
         # Annotations bind nobody at run time: a round trip finds wrong fields and broken text.
-        return cast("object", msgspec.json.decode(msgspec.json.encode(answer), type=self.kind))
+        return self._decoder.decode(_ENCODER.encode(answer))
+
+
+class Called(Struct):
+    """One plugin's part in a round that is watched: its seconds, its answer or its fault."""
+
+    plugin: str
+    took_s: float
+    answer: object = None
+    fault: str | None = None
 
 
 class Round:
-    """One call of a hook: who is being asked now, who answered what, and who raised."""
+    """One call of a hook: who is being asked now, who answered what, and who raised.
+
+    With a `timer` (seconds) it also keeps what each plugin did, in `calls`.
+    """
 
     running: str | None = None
     culprit: str | None = None
     error: BaseException | None = None
-    arguments: Mapping[str, object] = {}
+    arguments: Arguments = ()
 
-    def __init__(self, question: Question) -> None:
+    def __init__(self, question: Question[Any], timer: Callable[[], float] | None = None) -> None:
         self.question = question
-        self.answers: list[tuple[str, object]] = []
+        self.answers: list[Answered] = []
+        self.calls: list[Called] = []
+        self._timer = timer
+        self._began_s: float | None = None
+        self._spent_s: dict[str, float] = {}
 
-    def run(self, caller: pluggy.HookCaller, arguments: Mapping[str, object]) -> object:
-        """Call the hook; what an implementation raises is raised, and `culprit` names it."""
+    def run(self, caller: pluggy.HookCaller, arguments: Arguments) -> list[object]:
+        """Call the hook and give what came of it, at most one value if the first answer counts.
+
+        What an implementation raises is raised, and `culprit` names it.
+        """
         self.arguments = arguments
+        names = caller.spec.argnames if caller.spec else ()
         token = current_round.set(self)
         try:
-            return caller(**arguments)
+            result = cast("object", caller(**dict(zip(names, arguments, strict=True))))
         finally:
             current_round.reset(token)
+        if self.question.many:
+            return cast("list[object]", result)
+        return [] if result is None else [result]
 
-    def run_plain(
-        self, implementations: Sequence[pluggy.HookImpl], arguments: Mapping[str, object]
-    ) -> object:
-        """Do the same without pluggy's machinery, for implementations that are no wrappers."""
+    def run_plain(self, chain: Chain, arguments: Arguments) -> list[object]:
+        """Do the same without pluggy's machinery, where nobody wraps."""
         self.arguments = arguments
-        answers: list[object] = []
-        for each in implementations:
-            given = [arguments[name] for name in each.argnames]
-            answer = self.ask(each.plugin_name, each.function, given)
+        given: list[object] = []
+        for plugin, function in chain:
+            answer = self.ask(plugin, function, arguments)
             if answer is not None:
+                given.append(answer)
                 if not self.question.many:
-                    return answer
-                answers.append(answer)
-        return answers if self.question.many else None
+                    break
+        return given
 
     def failure(self, error: Exception, agent_id: AgentId | None) -> Failure:
         """Name the plugin that raised this error."""
@@ -145,42 +178,20 @@ class Round:
 
     def hung(self, limit_s: float, agent_id: AgentId | None) -> Failure:
         """Name the plugin that is being asked and does not answer."""
-        return Failure(
-            plugin=self.running or CORE,
-            hook=self.question.hook,
-            detail=f"took longer than {limit_s:g} s and is not asked any more",
-            set_aside=True,
-            agent_id=agent_id,
-        )
-
-    def attributed(self, values: Sequence[T]) -> list[tuple[str, T]]:
-        """Say of each value in a result which plugin gave it."""
-        return [
-            (next((name for name, given in self.answers if given is value), CORE), value)
-            for value in values
-        ]
-
-    def decisions(self, chosen: object) -> list[Decision]:
-        """Give the trace of this round; the last answer that is the chosen object is marked."""
-        hook = self.question.hook
-        taken = -1
-        for index, (_, value) in enumerate(self.answers):
-            if value is chosen and value is not None:
-                taken = index
-        return [
-            Decision(hook=hook, plugin=plugin, answer=as_json(value), chosen=index == taken)
-            for index, (plugin, value) in enumerate(self.answers)
-        ]
+        failure = Failure.hung(self.running or CORE, self.question.hook, limit_s)
+        if self._timer is not None:
+            called = Called(plugin=failure.plugin, took_s=limit_s, fault=failure.detail)
+            self.calls.append(called)
+        return msgspec.structs.replace(failure, agent_id=agent_id)
 
     # --- for the recorders -------------------------------------------------------------------
 
-    def ask(
-        self, plugin: str, function: Callable[..., object], arguments: Sequence[object]
-    ) -> object:
+    def ask(self, plugin: str, function: Callable[..., object], arguments: Arguments) -> object:
         """Call a plain implementation."""
-        self.running = plugin
+        self.enter(plugin)
         try:
             answer = function(*arguments)
+            self._stop_timing(plugin)
             if answer is not None:
                 answer = self.question.checked(plugin, answer, self.arguments)
         except SIGNALS as error:
@@ -189,20 +200,43 @@ class Round:
             self.blame(plugin, error)
             raise
         self.answers.append((plugin, answer))
-        self.running = None
+        self.leave(plugin)
+        self._saw(plugin, answer)
         return answer
+
+    def enter(self, plugin: str) -> None:
+        """Note that a plugin has the word."""
+        self.running = plugin
+        if self._timer is not None:
+            self._began_s = self._timer()
+
+    def leave(self, plugin: str) -> None:
+        """Note that it has not any more; a wrapper has it twice."""
+        self._stop_timing(plugin)
+        self.running = None
+
+    def _stop_timing(self, plugin: str) -> None:
+        if self._timer is not None and self._began_s is not None:
+            spent_s = self._timer() - self._began_s
+            self._spent_s[plugin] = self._spent_s.get(plugin, 0.0) + spent_s
+            self._began_s = None
 
     def wrap(self, plugin: str, received: object, answer: object) -> object:
         """Take what a wrapper gave for what it was given."""
         try:
-            if not self.question.many:
-                return self._replaced(plugin, received, answer)
-            if not _is_list(answer):
-                raise WrongAnswer("wrong answer: a wrapper of this hook must give a list")
-            return [self._replaced(plugin, None, each) for each in answer]
+            given = self._wrapped(plugin, received, answer)
         except WrongAnswer as error:
             self.blame(plugin, error)
             raise
+        self._saw(plugin, given)
+        return given
+
+    def _wrapped(self, plugin: str, received: object, answer: object) -> object:
+        if not self.question.many:
+            return self._replaced(plugin, received, answer)
+        if not _is_list(answer):
+            raise WrongAnswer("wrong answer: a wrapper of this hook must give a list")
+        return [self._replaced(plugin, None, each) for each in answer]
 
     def _replaced(self, plugin: str, received: object, answer: object) -> object:
         if answer is None or answer is received or any(answer is one for _, one in self.answers):
@@ -213,10 +247,72 @@ class Round:
 
     def blame(self, plugin: str, error: Exception) -> Exception:
         """Remember who raised; an error that only passes through keeps its first culprit."""
-        if error is not self.error:
+        self.leave(plugin)
+        own = error is not self.error
+        if own:
             self.culprit, self.error = plugin, error
-        self.running = None
+        self._saw(plugin, error=error if own else None)
         return error
+
+    def _saw(self, plugin: str, answer: object = None, error: Exception | None = None) -> None:
+        if self._timer is not None:
+            spent_s = self._spent_s.pop(plugin, 0.0)
+            fault = Failure.of(plugin, self.question.hook, error).detail if error else None
+            self.calls.append(Called(plugin=plugin, took_s=spent_s, answer=answer, fault=fault))
+
+
+class Trace(msgspec.Struct, frozen=True):
+    """Who answered what to one question; the decisions are written down when somebody looks.
+
+    The last answer that is the object `chosen` is marked; `failures` are told first. A trace is
+    kept longer than a prompt should be: see `prompt_trace`.
+    """
+
+    hook: str
+    answers: Sequence[Answered]
+    chosen: object
+    failures: Sequence[Decision] = ()
+
+    def __len__(self) -> int:
+        return len(self.failures) + len(self.answers)
+
+    def __getitem__(self, index: int) -> Decision:
+        return tuple(self)[index]
+
+    def __iter__(self) -> Iterator[Decision]:
+        yield from self.failures
+        taken = -1
+        for at, (_, answer) in enumerate(self.answers):
+            if answer is not None and answer is self.chosen:
+                taken = at
+        for at, (plugin, answer) in enumerate(self.answers):
+            yield Decision(
+                hook=self.hook, plugin=plugin, answer=as_json(answer), chosen=at == taken
+            )
+
+
+def prompt_trace(
+    answers: Sequence[Answered], chosen: Prompt, failures: Sequence[Decision] = ()
+) -> Trace:
+    """The trace of `format_prompt`, which keeps ids and sizes and no body alive."""
+    kept: list[Answered] = []
+    taken: _Sizes | None = None
+    for plugin, answer in answers:
+        sizes = _sizes(answer) if isinstance(answer, Prompt) else None
+        kept.append((plugin, sizes))
+        if answer is chosen:
+            taken = sizes
+    return Trace("format_prompt", kept, taken, failures)
+
+
+class _Sizes(msgspec.Struct, frozen=True):
+    """What is kept of a prompt: each part's message and how long its body is."""
+
+    parts: list[tuple[MessageId, int]]
+
+
+def _sizes(prompt: Prompt) -> _Sizes:
+    return _Sizes([(part.message_id, len(part.body)) for part in prompt.parts])
 
 
 class _PromptSize(Struct):
@@ -229,9 +325,11 @@ def as_json(answer: object) -> msgspec.Raw:
     if answer is None:
         return _NO_ANSWER
     if isinstance(answer, Prompt):
+        answer = _sizes(answer)
+    if isinstance(answer, _Sizes):
         answer = _PromptSize(
-            messages=[part.message_id for part in answer.parts],
-            characters=sum([len(part.body) for part in answer.parts]),
+            messages=[message_id for message_id, _ in answer.parts],
+            characters=sum(characters for _, characters in answer.parts),
         )
     return msgspec.Raw(_ENCODER.encode(answer))
 
@@ -240,9 +338,16 @@ def _is_list(answer: object) -> TypeGuard[list[object]]:
     return isinstance(answer, list)
 
 
+def attributed(answers: Sequence[Answered], values: Sequence[T]) -> list[tuple[str, T]]:
+    """Say of each value in a result which plugin gave it."""
+    return [
+        (next((name for name, given in answers if given is value), CORE), value) for value in values
+    ]
+
+
 def merged_patches(
     answers: Sequence[tuple[str, RegistrationPatch]],
-) -> tuple[RegistrationPatch, Trace]:
+) -> tuple[RegistrationPatch, tuple[Decision, ...]]:
     """Merge patches, the one asked first in front; the trace has one line for each field set."""
     fields: dict[str, object] = {}
     meta: dict[str, msgspec.Raw] = {}

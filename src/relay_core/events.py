@@ -81,3 +81,14 @@ class PluginFailed(RelayEvent, tag="plugin_failed"):
     plugin: str
     hook: str
     detail: str
+
+
+def messages_of(event: RelayEvent) -> tuple[MessageId, ...]:
+    """Name the messages that an event is about."""
+    match event:
+        case DeliveryEvent() | ReplySent():
+            return (event.message_id,)
+        case TurnEnded():
+            return event.message_ids
+        case _:
+            return ()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 from functools import lru_cache
 
 import msgspec
@@ -23,6 +24,7 @@ OPEN = "┌─ relay message"
 CLOSE = "└─ end of relay message"
 BAR = "│ "
 _BARE_BAR = BAR.rstrip()
+_NEXT_LINE = f"\n{BAR}"
 _ENCODER = msgspec.json.Encoder()
 _NAME = re.compile(r"[A-Za-z][A-Za-z -]{0,39}")
 _VISIBLE = re.compile(r"⟦U\+([0-9A-F]{4,6})⟧")
@@ -32,10 +34,20 @@ _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 def fence(prompt: Prompt, fence_id: str) -> str:
     """Render a prompt: its header, each part inside the fence, its footer."""
-    blocks = [visible(prompt.header)] if prompt.header else []
-    blocks += [_fenced(part, fence_id) for part in prompt.parts]
-    blocks += [visible(prompt.footer)] if prompt.footer else []
+    # One look at all the text tells of nearly every prompt that there is nothing to make visible.
+    shown: Callable[[str], str] = str if _is_plain(_all_text(prompt)) else visible
+    blocks = [shown(prompt.header)] if prompt.header else []
+    blocks += [_fenced(part, fence_id, shown) for part in prompt.parts]
+    if prompt.footer:
+        blocks.append(shown(prompt.footer))
     return "\n\n".join(blocks)
+
+
+def check_names(prompt: Prompt) -> None:
+    """Refuse a prompt with a header name that cannot stand in a fence: WireError."""
+    for part in prompt.parts:
+        for name, _ in part.header:
+            _label(name)
 
 
 def parse(text: str, fence_id: str) -> tuple[Part, ...]:
@@ -62,14 +74,27 @@ def parse(text: str, fence_id: str) -> tuple[Part, ...]:
 
 def visible(text: str) -> str:
     """Replace every control, format and private character but newline and tab by its name."""
-    # Most text is plain ASCII, which is looked through fastest as bytes; what is printable holds no
-    # such character either; else each different one is looked up once.
-    if text.isascii():
-        if not text.encode().translate(None, _PLAIN):
-            return text
-    elif "⟦" not in text and text.replace("\n", "").replace("\t", "").isprintable():
+    if _is_plain(text):
         return text
+    # Each different character is looked up once.
     return text.translate({ord(char): _name(char) for char in set(text) if _is_hidden(char)})
+
+
+def _is_plain(text: str) -> bool:
+    """Tell of nearly all text without such a character that it has none."""
+    # Most text is ASCII, which is looked through fastest as bytes; what is printable holds no such
+    # character either.
+    if text.isascii():
+        return not text.encode().translate(None, _PLAIN)
+    return "⟦" not in text and text.replace("\n", "").replace("\t", "").isprintable()
+
+
+def _all_text(prompt: Prompt) -> str:
+    texts = [prompt.header or "", prompt.footer or ""]
+    for part in prompt.parts:
+        texts.append(part.body)
+        texts += [value for _, value in part.header]
+    return "".join(texts)
 
 
 def _is_hidden(char: str) -> bool:
@@ -86,23 +111,23 @@ def _hidden(text: str) -> str:
     return _VISIBLE.sub(lambda match: chr(int(match[1], 16)), text)
 
 
-def _fenced(part: Part, fence_id: str) -> str:
-    fields: list[str] = []
-    for name, value in part.header:
-        if not _is_name(name):
-            raise WireError(f"{name!r} is no header name")
-        # JSON keeps a value on its line: an escaped newline stays one.
-        fields.append(f"{BAR}{name}: {_ENCODER.encode(value).decode()}\n")
-    body = visible(part.body).replace("\n", f"\n{BAR}")
+def _fenced(part: Part, fence_id: str, shown: Callable[[str], str]) -> str:
+    # JSON keeps a value on its line: an escaped newline stays one.
+    fields = "".join(
+        [f"{_label(name)}{_ENCODER.encode(value).decode()}\n" for name, value in part.header]
+    )
+    body = shown(part.body).replace("\n", _NEXT_LINE)
     return (
-        f"{OPEN} {fence_id} {part.message_id}\n{visible(''.join(fields))}{_BARE_BAR}\n"
+        f"{OPEN} {fence_id} {part.message_id}\n{shown(fields)}{_BARE_BAR}\n"
         f"{BAR}{body}\n{CLOSE} {fence_id}"
     )
 
 
 @lru_cache(maxsize=256)  # prompts have the same few names again and again
-def _is_name(name: str) -> bool:
-    return _NAME.fullmatch(name) is not None
+def _label(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise WireError(f"{name!r} is no header name")
+    return f"{BAR}{name}: "
 
 
 def _part(number: int, block: list[str]) -> Part:

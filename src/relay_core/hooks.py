@@ -14,24 +14,46 @@ import contextlib
 import functools
 import inspect
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import AbstractAsyncContextManager
 from types import MappingProxyType
-from typing import cast
+from typing import NoReturn, TypeVar, cast
 
 import msgspec
 import pluggy
 
-from relay_core.answers import Failure, Question, Round, Trace, merged_patches
+from relay_core.answers import (
+    SIGNALS,
+    Answered,
+    Arguments,
+    Chain,
+    Failure,
+    Question,
+    Round,
+    Trace,
+    as_json,
+    attributed,
+    merged_patches,
+    prompt_trace,
+)
 from relay_core.discovery import BUILT_IN_PREFIX, PluginReport, PluginState
 from relay_core.errors import PluginConflict, PluginError, RelayError
-from relay_core.events import PluginFailed, RelayEvent
-from relay_core.fence import fence
+from relay_core.events import PluginFailed, RelayEvent, messages_of
+from relay_core.fence import check_names
 from relay_core.hookspecs import DECISION_HOOKS, HOOK_NAMES
-from relay_core.messages import AgentId, Message, Prompt
-from relay_core.plans import Decision, DeliveryPlan, Ruling, Verdict
+from relay_core.messages import Message, Prompt
+from relay_core.plans import Decision, DeliveryPlan, HookCall, Ruling, Verdict
 from relay_core.ports import AdapterRegistrar, Relay
-from relay_core.recorders import caller_of, plain_built_ins, with_recorders
+from relay_core.recorders import caller_of, plain_chain, with_recorders
 from relay_core.sessions import Environment, Registration, RegistrationPatch, Session
 from relay_core.workers import CallAbandoned, Runner, WorkerThread
 
@@ -50,18 +72,29 @@ _DEFAULTS = {
 }
 
 
-def _check_plan(plan: DeliveryPlan, arguments: Mapping[str, object]) -> None:
-    shown = len(cast("Sequence[Message]", arguments["messages"]))
+def _check_plan(plan: DeliveryPlan, arguments: Arguments) -> None:
+    shown = len(_messages_of(arguments))
     if plan.take is not None and not 1 <= plan.take <= shown:
         raise ValueError(f"take={plan.take} of {shown} messages")
 
 
-def _check_prompt(prompt: Prompt, arguments: Mapping[str, object]) -> None:
-    wanted = [message.id for message in cast("Sequence[Message]", arguments["messages"])]
+def _check_prompt(prompt: Prompt, arguments: Arguments) -> None:
+    wanted = [message.id for message in _messages_of(arguments)]
     shown = [part.message_id for part in prompt.parts]
     if shown != wanted:
         raise ValueError(f"it shows the messages {shown}, asked for were {wanted}")
-    fence(prompt, "0" * 32)  # refuses a header name that cannot stand there
+    check_names(prompt)
+
+
+def _messages_of(arguments: Arguments) -> Sequence[Message]:
+    """What a hook that has to do with messages is asked about; it comes first."""
+    match arguments[0]:
+        case Message() as message:
+            return (message,)
+        case Registration() | Session():
+            return ()
+        case messages:
+            return cast("Sequence[Message]", messages)
 
 
 _STRICTNESS = {ruling: place for place, ruling in enumerate(Ruling)}
@@ -74,12 +107,18 @@ _PROMPT = Question("format_prompt", Prompt, _check_prompt)
 _CONTEXT = Question("format_context", str)
 
 
+T = TypeVar("T")
+_Outcome = tuple[Sequence[T], Sequence[Answered], Sequence[Decision]]
+"""What came of a question, who answered what, and who failed."""
+
+
 class Hooks:
     """Asks the plugins of one host.
 
     `manager` holds the plugins; one that is registered there later is not asked. `reports` is what
     discovery found, kept up to date here. `runner` runs a blocking call under a limit in seconds; a
-    simulation passes `run_inline`. `failed` is told of each failure and must not raise.
+    simulation passes `run_inline`. `failed` is told of each failure and must not raise. `timer`
+    gives seconds, for those who watch.
     """
 
     def __init__(
@@ -90,62 +129,85 @@ class Hooks:
         strict: bool = False,
         runner: Runner | None = None,
         failed: Callable[[Failure], None] | None = None,
+        timer: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._manager = with_recorders(manager)
         self._reports = {report.name: report for report in reports}
         self._strict = strict
         self._run: Runner = runner or WorkerThread()
         self._failed = failed
+        self._timer = timer
+        self._listeners: dict[object, Callable[[HookCall], None]] = {}
         self._aside: frozenset[str] = frozenset()
         self._callers: dict[tuple[str, frozenset[str]], pluggy.HookCaller] = {}
-        self._foreign = self._asked_in_thread()
+        self._chains: dict[tuple[str, frozenset[str]], Chain | None] = {}
+        self._unrecorded = manager
+        self._foreign: frozenset[str] = frozenset()
+        self._built_in: dict[str, Chain] = {}
+        self._sort()
         self._implementers = {hook: self._names(hook) for hook in HOOK_NAMES}
-        self._plain = plain_built_ins(manager)
         self._telling: set[asyncio.Task[None]] = set()
 
     def reports(self) -> tuple[PluginReport, ...]:
         """Tell what became of each installed plugin, up to now."""
         return tuple(self._reports.values())
 
+    @contextlib.contextmanager
+    def watch(self, listener: Callable[[HookCall], None]) -> Generator[None]:
+        """Let a listener see each plugin's call while the block runs.
+
+        It is called in the event loop's thread once a hook is through, and must not raise.
+        """
+        key = object()
+        self._listeners[key] = listener
+        try:
+            yield
+        finally:
+            del self._listeners[key]
+
     # --- decisions ---------------------------------------------------------------------------
 
     async def on_register(
         self, registration: Registration, environment: Environment
-    ) -> tuple[RegistrationPatch, Trace]:
+    ) -> tuple[RegistrationPatch, Sequence[Decision]]:
         """Ask every plugin what it knows of a session; for each field the one asked first wins.
 
         A session that cannot be described as its user wants does not register: SettingsError is
         passed on as it is, anything else that a plugin raises as PluginError.
         """
         known: Mapping[str, str] = MappingProxyType(dict(environment))
-        arguments = {"registration": registration, "environment": known}
-        result, last, failures = await self._ask(_REGISTER, arguments, None)
-        merged, trace = merged_patches(last.attributed(cast("list[RegistrationPatch]", result)))
+        patches, answers, failures = await self._ask(_REGISTER, (registration, known), None)
+        merged, trace = merged_patches(attributed(answers, patches))
         return merged, (*failures, *trace)
 
     async def on_message(self, message: Message, session: Session) -> tuple[Verdict, Trace]:
         """Ask every plugin about a message; the strictest verdict wins, else it is delivered."""
-        arguments = {"message": message, "session": session}
-        result, last, failures = await self._ask(_MESSAGE, arguments, session.id)
-        verdicts = cast("list[Verdict]", result)
-        strictest = max(verdicts, key=_strictness, default=None)
-        return strictest or _DELIVER, (*failures, *last.decisions(strictest))
+        asked = message, session
+        verdicts, answers, failures = self._plainly(_MESSAGE, asked) or await self._ask(
+            _MESSAGE, asked, session
+        )
+        strictest = max(verdicts, key=_strictness) if verdicts else None
+        return strictest or _DELIVER, Trace("on_message", answers, strictest, failures)
 
     async def on_claim(self, message: Message, session: Session) -> tuple[bool, Trace]:
         """Ask every plugin whether to claim; any False wins, and silence means yes."""
-        arguments = {"message": message, "session": session}
-        result, last, failures = await self._ask(_CLAIM, arguments, session.id)
-        wanted = False not in cast("list[bool]", result)
-        return wanted, (*failures, *last.decisions(wanted))
+        asked = message, session
+        words, answers, failures = self._plainly(_CLAIM, asked) or await self._ask(
+            _CLAIM, asked, session
+        )
+        wanted = False not in words
+        return wanted, Trace("on_claim", answers, wanted, failures)
 
     async def choose_delivery(
         self, messages: Sequence[Message], session: Session
     ) -> tuple[DeliveryPlan, Trace]:
         """Ask how the messages enter the session; PluginError when nobody answers."""
-        arguments = {"messages": tuple(messages), "session": session}
-        result, last, failures = await self._ask(_CHOOSE, arguments, session.id)
-        plan = cast("DeliveryPlan", _answered(_CHOOSE, result))
-        return plan, (*failures, *last.decisions(plan))
+        asked = tuple(messages), session
+        given, answers, failures = self._plainly(_CHOOSE, asked) or await self._ask(
+            _CHOOSE, asked, session
+        )
+        plan = given[0] if given else _nobody("choose_delivery")
+        return plan, Trace("choose_delivery", answers, plan, failures)
 
     async def format_prompt(
         self, messages: Sequence[Message], session: Session, plan: DeliveryPlan
@@ -154,16 +216,18 @@ class Hooks:
 
         A prompt that leaves a message out, shows another or breaks their order is a wrong answer.
         """
-        arguments = {"messages": tuple(messages), "session": session, "plan": plan}
-        result, last, failures = await self._ask(_PROMPT, arguments, session.id)
-        prompt = cast("Prompt", _answered(_PROMPT, result))
-        return prompt, (*failures, *last.decisions(prompt))
+        asked = tuple(messages), session, plan
+        given, answers, failures = self._plainly(_PROMPT, asked) or await self._ask(
+            _PROMPT, asked, session
+        )
+        prompt = given[0] if given else _nobody("format_prompt")
+        return prompt, prompt_trace(answers, prompt, failures)
 
     async def format_context(self, session: Session) -> tuple[str, Trace]:
         """Ask for the text that a session is given when it starts; PluginError when nobody does."""
-        result, last, failures = await self._ask(_CONTEXT, {"session": session}, session.id)
-        text = cast("str", _answered(_CONTEXT, result))
-        return text, (*failures, *last.decisions(text))
+        given, answers, failures = await self._ask(_CONTEXT, (session,), session)
+        text = given[0] if given else _nobody("format_context")
+        return text, Trace("format_context", answers, text, failures)
 
     # --- observers ---------------------------------------------------------------------------
 
@@ -176,27 +240,33 @@ class Hooks:
             await asyncio.gather(*(self._observe(name, event, session) for name in names))
 
     async def _observe(self, name: str, event: RelayEvent, session: Session | None) -> None:
+        began_s, failure = self._timer(), None
+        cause: Exception | None = None
+        try:
+            await self._tell(name, event, session)
+        except CallAbandoned as error:
+            failure, cause = Failure.hung(name, "on_event", OBSERVER_LIMIT_S), error
+        except Exception as error:  # noqa: BLE001 - an observer may do anything; nothing comes of it
+            failure, cause = Failure.of(name, "on_event", error), error
+        self._show_act(name, "on_event", began_s, failure, event)
+        if failure is not None and cause is not None:
+            self._fail(failure, cause)
+
+    async def _tell(self, name: str, event: RelayEvent, session: Session | None) -> None:
         caller = self._only(name, "on_event")
         (implementation,) = caller.get_hookimpls()
 
         def call() -> list[Awaitable[object]]:
             return cast("list[Awaitable[object]]", caller(event=event, session=session))
 
-        try:
-            if inspect.iscoroutinefunction(implementation.function):
-                async with asyncio.timeout(OBSERVER_LIMIT_S):
-                    for answer in call():
-                        await answer
-            elif name.startswith(BUILT_IN_PREFIX):
-                call()
-            else:
-                await self._run(call, OBSERVER_LIMIT_S)
-        except CallAbandoned as error:
-            detail = f"took longer than {OBSERVER_LIMIT_S:g} s and is not asked any more"
-            aside = Failure(plugin=name, hook="on_event", detail=detail, set_aside=True)
-            self._fail(aside, error)
-        except Exception as error:  # noqa: BLE001 - an observer may do anything; nothing comes of it
-            self._fail(Failure.of(name, "on_event", error), error)
+        if inspect.iscoroutinefunction(implementation.function):
+            async with asyncio.timeout(OBSERVER_LIMIT_S):
+                for answer in call():
+                    await answer
+        elif name.startswith(BUILT_IN_PREFIX):
+            call()
+        else:
+            await self._run(call, OBSERVER_LIMIT_S)
 
     # --- contributions -----------------------------------------------------------------------
 
@@ -207,14 +277,17 @@ class Hooks:
         reported.
         """
         for name in self._implementers["register_adapters"]:
+            began_s = self._timer()
             try:
                 self._only(name, "register_adapters")(register=registrar(name))
-            except PluginConflict:
-                raise
             except Exception as error:
-                if name.startswith(BUILT_IN_PREFIX):
+                failure = Failure.of(name, "register_adapters", error)
+                self._show_act(name, "register_adapters", began_s, failure)
+                if isinstance(error, PluginConflict) or name.startswith(BUILT_IN_PREFIX):
                     raise
-                self._fail(Failure.of(name, "register_adapters", error), error)
+                self._fail(failure, error)
+            else:
+                self._show_act(name, "register_adapters", began_s)
 
     @contextlib.asynccontextmanager
     async def start(self, relay: Callable[[str], Relay]) -> AsyncGenerator[None]:
@@ -240,19 +313,28 @@ class Hooks:
     async def _keep(
         self, name: str, relay: Relay, ready: asyncio.Event, stop: asyncio.Event
     ) -> None:
+        began_s = self._timer()
         try:
             for opened in cast("list[object]", self._only(name, "start")(relay=relay)):
                 if not isinstance(opened, AbstractAsyncContextManager):
                     raise TypeError("it must give an async context manager")
                 async with cast("AbstractAsyncContextManager[object]", opened):
+                    self._show_act(name, "start", began_s)
                     ready.set()
                     await stop.wait()
         except Exception as error:
-            if name.startswith(BUILT_IN_PREFIX) and not ready.is_set():
-                raise
-            self._fail(Failure.of(name, "start", error), error)
+            failure = Failure.of(name, "start", error)
+            if not ready.is_set():
+                self._show_act(name, "start", began_s, failure)
+                if name.startswith(BUILT_IN_PREFIX):
+                    raise
+            self._fail(failure, error)
+        else:
+            if not ready.is_set():
+                self._show_act(name, "start", began_s)
 
     async def _until_ready(self, name: str, task: asyncio.Task[None], ready: asyncio.Event) -> None:
+        began_s = self._timer()
         waiting = asyncio.create_task(ready.wait())
         try:
             await asyncio.wait(
@@ -265,9 +347,11 @@ class Hooks:
         elif not ready.is_set():
             task.cancel()
             error = PluginError(name, f"did not start within {START_LIMIT_S:g} s")
+            failure = Failure.of(name, "start", error)
+            self._show_act(name, "start", began_s, failure)
             if name.startswith(BUILT_IN_PREFIX):
                 raise error
-            self._fail(Failure.of(name, "start", error), error)
+            self._fail(failure, error)
 
     async def _until_stopped(self, tasks: Mapping[str, asyncio.Task[None]]) -> None:
         late: set[asyncio.Task[None]] = set()
@@ -283,32 +367,53 @@ class Hooks:
 
     # --- asking ------------------------------------------------------------------------------
 
-    async def _ask(
-        self, question: Question, arguments: Mapping[str, object], agent_id: AgentId | None
-    ) -> tuple[object, Round, list[Decision]]:
-        """Call one hook until it goes through, each time without the plugin that failed before.
+    def _plainly(self, question: Question[T], asked: Arguments) -> _Outcome[T] | None:
+        """Ask the built-in plugins, where nobody else has a say and nobody watches.
 
-        Gives the result, the round that went through, and a trace of what failed.
+        None where that does not go through: `_ask` then finds out whose fault it is. Decisions may
+        be asked twice, they are the same for the same arguments.
         """
+        chain = self._built_in.get(question.hook)
+        if chain is None or self._listeners:
+            return None
+        given: list[T] = []
+        answers: list[Answered] = []
+        try:
+            for plugin, function in chain:
+                answer = function(*asked)
+                answers.append((plugin, answer))
+                if answer is None:
+                    continue
+                if not isinstance(answer, question.kind):
+                    return None
+                given.append(answer)
+                if not question.many:
+                    break
+        except (Exception, *SIGNALS):  # noqa: BLE001 - a decision may raise anything
+            return None
+        return given, answers, ()
+
+    async def _ask(
+        self, question: Question[T], asked: Arguments, session: Session | None
+    ) -> _Outcome[T]:
+        """Call one hook until it goes through, each time without the plugin that failed before."""
         hook, left_out, failures = question.hook, self._aside, list[Decision]()
+        agent_id = session.id if session else None
         limit_s = REGISTER_LIMIT_S if hook == "on_register" else DECISION_LIMIT_S
         while True:
-            now = Round(question)
+            now = Round(question, self._timer if self._listeners else None)
+            call = functools.partial(self._call, now, left_out, asked)
             cause: Exception
             try:
-                if hook in self._foreign:
-                    call = functools.partial(self._call, now, left_out, arguments)
-                    result = await self._run(call, limit_s)
-                elif hook in self._plain:
-                    result = now.run_plain(self._plain[hook], arguments)
-                else:
-                    result = self._call(now, left_out, arguments)
+                result = await self._run(call, limit_s) if hook in self._foreign else call()
             except CallAbandoned as error:
                 failure, cause = now.hung(limit_s, agent_id), error
             except Exception as error:  # noqa: BLE001 - a third party's decision may raise anything
                 failure, cause = now.failure(error, agent_id), error
             else:
-                return result, now, failures
+                self._show_round(now, session)
+                return cast("list[T]", result), now.answers, failures
+            self._show_round(now, session)
             self._note(failure)
             # A session that its user's plugins cannot describe does not register: fail closed.
             closed = hook == "on_register" and not failure.set_aside
@@ -318,13 +423,15 @@ class Hooks:
                 raise _passed_on(failure, cause) from cause
             failures.append(_failed_decision(failure))
             left_out |= {failure.plugin}
-            self._announce(failure, cast("Session | None", arguments.get("session")))
+            self._announce(failure, session)
 
-    def _call(
-        self, now: Round, left_out: frozenset[str], arguments: Mapping[str, object]
-    ) -> object:
+    def _call(self, now: Round, left_out: frozenset[str], asked: Arguments) -> list[object]:
         # What was set aside while this call waited for its turn is not asked either.
-        return now.run(self._without(now.question.hook, left_out | self._aside), arguments)
+        hook, left_out = now.question.hook, left_out | self._aside
+        chain = self._chain(hook, left_out)
+        if chain is not None:
+            return now.run_plain(chain, asked)
+        return now.run(self._without(hook, left_out), asked)
 
     def _announce(self, failure: Failure, session: Session | None) -> None:
         """Let the observers hear of a fault, without holding up the decision."""
@@ -355,7 +462,7 @@ class Hooks:
         aside = failure.set_aside and not name.startswith(BUILT_IN_PREFIX)
         if aside:
             self._aside |= {name}
-            self._foreign = self._asked_in_thread()
+            self._sort()
         report = self._reports.get(name)
         if report is not None:
             state = PluginState.SET_ASIDE if aside else report.state
@@ -364,6 +471,51 @@ class Hooks:
         if self._failed is not None:
             self._failed(failure)
 
+    # --- for those who watch -----------------------------------------------------------------
+
+    def _show_round(self, now: Round, session: Session | None) -> None:
+        """Show each plugin's part in a round that is over."""
+        for each in tuple(now.calls):  # one that was abandoned may still write there
+            self._show(
+                HookCall(
+                    hook=now.question.hook,
+                    plugin=each.plugin,
+                    took_us=each.took_s * 1e6,
+                    answer=as_json(each.answer),
+                    error=each.fault,
+                    agent_id=session.id if session else None,
+                    message_ids=tuple(each.id for each in _messages_of(now.arguments)),
+                    at_ms=session.now if session else 0,
+                )
+            )
+
+    def _show_act(
+        self,
+        plugin: str,
+        hook: str,
+        began_s: float,
+        failure: Failure | None = None,
+        event: RelayEvent | None = None,
+    ) -> None:
+        """Show a call that gives no answer, when it is over."""
+        if self._listeners:
+            self._show(
+                HookCall(
+                    hook=hook,
+                    plugin=plugin,
+                    took_us=(self._timer() - began_s) * 1e6,
+                    answer=as_json(None),
+                    error=failure.detail if failure else None,
+                    agent_id=event.agent_id if event else None,
+                    message_ids=messages_of(event) if event else (),
+                    at_ms=event.at_ms if event else 0,
+                )
+            )
+
+    def _show(self, call: HookCall) -> None:
+        for listener in tuple(self._listeners.values()):
+            listener(call)
+
     # --- callers -----------------------------------------------------------------------------
 
     def _names(self, hook: str) -> tuple[str, ...]:
@@ -371,15 +523,26 @@ class Hooks:
         caller = caller_of(self._manager, hook)
         return tuple(each.plugin_name for each in reversed(caller.get_hookimpls()))
 
-    def _asked_in_thread(self) -> frozenset[str]:
-        """The decision hooks that third parties answer, and the one that may read files."""
+    def _sort(self) -> None:
+        """Find out how each decision hook is asked, now that some plugins are set aside.
+
+        In the thread: those that third parties answer, and the one that may read files.
+        """
         foreign = {
             hook
             for hook in DECISION_HOOKS
             for name in self._names(hook)
             if not name.startswith(BUILT_IN_PREFIX) and name not in self._aside
         }
-        return frozenset(foreign | {"on_register"})
+        self._foreign = frozenset(foreign | {"on_register"})
+        ours = {hook: self._chain(hook, self._aside) for hook in DECISION_HOOKS - self._foreign}
+        self._built_in = {hook: chain for hook, chain in ours.items() if chain is not None}
+
+    def _chain(self, hook: str, left_out: frozenset[str]) -> Chain | None:
+        key = hook, left_out
+        if key not in self._chains:
+            self._chains[key] = plain_chain(self._unrecorded, hook, left_out)
+        return self._chains[key]
 
     def _without(self, hook: str, names: frozenset[str]) -> pluggy.HookCaller:
         found = self._callers.get((hook, names))
@@ -400,15 +563,13 @@ def _strictness(verdict: Verdict) -> int:
     return _STRICTNESS[verdict.ruling]
 
 
-def _answered(question: Question, result: object) -> object:
-    if result is None:
-        default = _DEFAULTS[question.hook]
-        raise PluginError(
-            default,
-            f"no plugin answered {question.hook}",
-            fix=f"take {default} out of plugins.block, or install a plugin that answers",
-        )
-    return result
+def _nobody(hook: str) -> NoReturn:
+    default = _DEFAULTS[hook]
+    raise PluginError(
+        default,
+        f"no plugin answered {hook}",
+        fix=f"take {default} out of plugins.block, or install a plugin that answers",
+    )
 
 
 def _passed_on(failure: Failure, error: Exception) -> Exception:

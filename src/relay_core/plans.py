@@ -6,7 +6,7 @@ import enum
 
 import msgspec
 
-from relay_core.messages import Struct
+from relay_core.messages import AgentId, MessageId, Struct
 
 
 class Ruling(enum.StrEnum):
@@ -100,3 +100,22 @@ class Decision(Struct):
     plugin: str
     answer: msgspec.Raw
     chosen: bool
+
+
+class HookCall(Struct):
+    """One plugin's call in one hook, for whoever watches; silent plugins are called as well.
+
+    `took_us` is the time inside the plugin, of a wrapper both before and after its yield, and of
+    `start` until it is open. `answer` is JSON as in `Decision`, `null` where the plugin gave none.
+    `error` says what the plugin did wrong; one that lets another's error pass has none. `at_ms` is
+    `session.now`, an event's own time, or 0 where there is neither.
+    """
+
+    hook: str
+    plugin: str
+    took_us: float
+    answer: msgspec.Raw
+    error: str | None = None
+    agent_id: AgentId | None = None
+    message_ids: tuple[MessageId, ...] = ()
+    at_ms: int = 0

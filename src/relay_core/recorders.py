@@ -9,9 +9,9 @@ from typing import cast
 
 import pluggy
 
-from relay_core.answers import Round, current_round
+from relay_core.answers import Chain, Round, current_round
 from relay_core.deprecations import heard
-from relay_core.discovery import BUILT_IN_PREFIX, new_manager
+from relay_core.discovery import new_manager
 from relay_core.hookspecs import DECISION_HOOKS, HOOK_NAMES, PROJECT
 
 
@@ -50,20 +50,36 @@ def with_recorders(manager: pluggy.PluginManager) -> pluggy.PluginManager:
     return copy
 
 
-def plain_built_ins(manager: pluggy.PluginManager) -> dict[str, tuple[pluggy.HookImpl, ...]]:
-    """The implementations of hooks that only built-in plugins answer, and none wraps."""
-    found = {
-        hook: tuple(reversed(caller_of(manager, hook).get_hookimpls())) for hook in DECISION_HOOKS
-    }
-    return {
-        hook: own
-        for hook, own in found.items()
-        if all(each.plugin_name.startswith(BUILT_IN_PREFIX) and not each.wrapper for each in own)
-    }
+def plain_chain(
+    manager: pluggy.PluginManager, hook: str, left_out: frozenset[str] = frozenset()
+) -> Chain | None:
+    """The implementations of a hook as plain calls, for a manager that records nothing.
+
+    None where a wrapper is among them: those need pluggy's machinery.
+    """
+    caller = caller_of(manager, hook)
+    asked = [each for each in reversed(caller.get_hookimpls()) if each.plugin_name not in left_out]
+    if any(each.wrapper or each.hookwrapper for each in asked):
+        return None
+    names = caller.spec.argnames if caller.spec else ()
+    return tuple((each.plugin_name, _positional(each, names)) for each in asked)
 
 
 def caller_of(manager: pluggy.PluginManager, hook: str) -> pluggy.HookCaller:
     return cast("pluggy.HookCaller", getattr(manager.hook, hook))
+
+
+def _positional(implementation: pluggy.HookImpl, names: tuple[str, ...]) -> Callable[..., object]:
+    """Let an implementation be called with all arguments of its hook, in their order."""
+    function = implementation.function
+    if tuple(implementation.argnames) == names:
+        return function
+    places = [names.index(name) for name in implementation.argnames]
+
+    def picking(*arguments: object) -> object:
+        return function(*[arguments[place] for place in places])
+
+    return picking
 
 
 def _recorded(implementation: pluggy.HookImpl) -> Callable[..., object]:
@@ -106,20 +122,20 @@ def _recorded_wrapper(implementation: pluggy.HookImpl) -> Callable[..., object]:
 
 def _step(now: Round, plugin: str, advance: Callable[[], None], *, first: bool = False) -> object:
     """Let a wrapper run up to its yield, or from there to its end."""
-    now.running = plugin
+    now.enter(plugin)
     try:
         advance()
     except StopIteration as end:
         if first:
             raise now.blame(plugin, RuntimeError("a wrapper must yield once")) from end
-        now.running = None
+        now.leave(plugin)
         return cast("object", end.value)
     except (SystemExit, asyncio.CancelledError) as error:
         raise now.blame(plugin, RuntimeError(f"it raised {type(error).__name__}")) from error
     except Exception as error:
         now.blame(plugin, error)
         raise
-    now.running = None
+    now.leave(plugin)
     if not first:
         raise now.blame(plugin, RuntimeError("a wrapper must yield once"))
     return None

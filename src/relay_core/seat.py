@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 
 import msgspec
 
 from relay_core import outlook as outlooks
 from relay_core import retry
+from relay_core.answers import Trace
 from relay_core.errors import HubRefused, HubUnreachable, RelayError
 from relay_core.events import RelayEvent
 from relay_core.hooks import Hooks
@@ -25,6 +26,9 @@ log = logging.getLogger("relay.sidecar")
 
 DECISIONS_KEPT = 200
 """Messages whose decisions are remembered for `show --why`."""
+
+TRACES_KEPT = 8
+"""Traces of one message that are kept as they are; of more, only each plugin's last answers are."""
 
 EVENTS_KEPT = 1_000
 """Events that may wait for a slow observer; later ones are missed, and the log says so."""
@@ -93,7 +97,7 @@ class Seat:
         self.claims_held: Callable[[], int] = lambda: 0
         self.last_error: str | None = None
         self._told: asyncio.Queue[tuple[RelayEvent, Session]] = asyncio.Queue(EVENTS_KEPT)
-        self._decisions: dict[MessageId, dict[tuple[str, str], Decision]] = {}
+        self._decisions: dict[MessageId, list[Trace | Sequence[Decision]]] = {}
 
     @property
     def key(self) -> str:
@@ -206,16 +210,18 @@ class Seat:
         if oldest_ms is None or oldest_ms >= quiet_ms:
             self.quiet_until_ms = None
 
-    def remember(self, message_id: MessageId, decisions: Sequence[Decision]) -> None:
+    def remember(self, message_id: MessageId, decisions: Trace | Sequence[Decision]) -> None:
         """Keep what the plugins answered about a message; the oldest messages are forgotten."""
-        kept = self._decisions.setdefault(message_id, {})
-        kept |= {(each.hook, each.plugin): each for each in decisions}
+        kept = self._decisions.setdefault(message_id, [])
+        kept.append(decisions)
+        if len(kept) > TRACES_KEPT:
+            kept[:] = [_latest(kept)]
         while len(self._decisions) > DECISIONS_KEPT:
             self._decisions.pop(next(iter(self._decisions)))
 
     def decisions(self, message_id: MessageId) -> tuple[Decision, ...]:
         """Every plugin's last answers about one message."""
-        return tuple(self._decisions.get(message_id, {}).values())
+        return _latest(self._decisions.get(message_id, ()))
 
     def trouble(self, error: RelayError) -> None:
         """Show an error in the session's status."""
@@ -243,3 +249,9 @@ class Seat:
                 self.trouble(error)
             failures += 1
             await self.clock.sleep(self.backoff_ms(failures) / 1000)
+
+
+def _latest(traces: Iterable[Iterable[Decision]]) -> tuple[Decision, ...]:
+    """Each plugin's last answer to each hook."""
+    found = {(each.hook, each.plugin): each for trace in traces for each in trace}
+    return tuple(found.values())

@@ -45,6 +45,8 @@ DIGEST_AGE_MS = 60 * 60 * 1000
 QUIET_DIGEST_FROM = 2
 """How many messages make a digest of what came in while the session was quiet."""
 
+_START = DeliveryPlan.start()
+
 
 @hookimpl(trylast=True)
 def choose_delivery(messages: Sequence[Message], session: Session) -> DeliveryPlan:
@@ -69,7 +71,7 @@ def _start(messages: Sequence[Message], session: Session) -> DeliveryPlan:
             return DeliveryPlan.start(take=users)
         return DeliveryPlan(mode=Mode.START, take=held, digest=True, reason="digest after quiet")
     if not _wants_digest(messages, session):
-        return DeliveryPlan.start()
+        return _START
     away_min = session.away_ms // 60_000
     return DeliveryPlan(mode=Mode.START, digest=True, reason=f"digest after {away_min} min away")
 

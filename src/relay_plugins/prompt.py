@@ -124,25 +124,27 @@ def _part(message: Message) -> Part:
 
 
 def _fields(message: Message) -> tuple[tuple[str, str], ...]:
-    sender = message.sender
-    fields = (
-        ("Message", str(message.id)),
-        ("From", message.from_),
-        ("Label", sender.label),
-        ("Subject", message.subject),
-        ("Kind", "confirmation" if message.type == ACK else None),
-        ("In reply to", str(message.reply_to) if message.reply_to is not None else None),
-        ("Channel", message.channel),
-        ("Pair", message.pair_id),
-        ("Claimable", _claim(message)),
-        ("Edited by", message.edited_by),
-    )
-    return tuple((name, value) for name, value in fields if value)
+    fields = [("Message", str(message.id)), ("From", message.from_)]
+    if message.sender.label:
+        fields.append(("Label", message.sender.label))
+    if message.subject:
+        fields.append(("Subject", message.subject))
+    if message.type == ACK:
+        fields.append(("Kind", "confirmation"))
+    if message.reply_to is not None:
+        fields.append(("In reply to", str(message.reply_to)))
+    if message.channel:
+        fields.append(("Channel", message.channel))
+    if message.pair_id:
+        fields.append(("Pair", message.pair_id))
+    if message.claimable:
+        fields.append(("Claimable", _claim(message)))
+    if message.edited_by:
+        fields.append(("Edited by", message.edited_by))
+    return tuple(fields)
 
 
-def _claim(message: Message) -> str | None:
-    if not message.claimable:
-        return None
+def _claim(message: Message) -> str:
     if message.claimed_by is None:
         return "one agent does this work"
     return f"{message.claimed_by} holds this work: nobody else does it meanwhile"

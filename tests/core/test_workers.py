@@ -94,5 +94,36 @@ async def test_a_late_result_of_an_abandoned_call_disturbs_nobody(gate: threadin
     worker.close()
 
 
+def test_a_quick_call_needs_no_trip_through_the_loop():
+    worker = WorkerThread(patience_s=LONG_S)
+
+    with pytest.raises(StopIteration) as ended:
+        worker(lambda: 7, LONG_S).send(None)
+
+    assert ended.value.value == 7
+    worker.close()
+
+
+async def test_a_slow_call_leaves_the_loop_to_others(gate: threading.Event):
+    worker = WorkerThread()
+
+    async def open_gate() -> None:
+        gate.set()
+
+    slow, _ = await asyncio.gather(worker(lambda: gate.wait(LONG_S), LONG_S), open_gate())
+
+    assert slow
+    worker.close()
+
+
+async def test_without_patience_a_call_still_gives_its_result_or_its_error():
+    worker = WorkerThread(patience_s=0.0)
+
+    assert await worker(lambda: 7, LONG_S) == 7
+    with pytest.raises(ZeroDivisionError):
+        await worker(lambda: 1 // 0, LONG_S)
+    worker.close()
+
+
 async def test_inline_means_here_and_now():
     assert await run_inline(threading.get_ident, 0.0) == threading.get_ident()

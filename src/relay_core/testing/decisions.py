@@ -13,11 +13,12 @@ from relay_core.discovery import PluginReport
 from relay_core.events import RelayEvent
 from relay_core.hooks import Hooks
 from relay_core.messages import AgentId, Message, MessageId, Prompt, Struct
-from relay_core.plans import DeliveryPlan, Verdict
+from relay_core.plans import Decision, DeliveryPlan, Verdict
 from relay_core.sessions import Environment, Registration, RegistrationPatch, Session
 from relay_core.workers import Runner
 
 T = TypeVar("T")
+R = TypeVar("R", bound=Sequence[Decision])
 
 
 class Decided(Struct):
@@ -107,7 +108,7 @@ class RecordingHooks(Hooks):
 
     async def on_register(
         self, registration: Registration, environment: Environment
-    ) -> tuple[RegistrationPatch, Trace]:
+    ) -> tuple[RegistrationPatch, Sequence[Decision]]:
         return await self._kept(super().on_register(registration, environment), None, ())
 
     async def on_message(self, message: Message, session: Session) -> tuple[Verdict, Trace]:
@@ -139,10 +140,10 @@ class RecordingHooks(Hooks):
 
     async def _kept(
         self,
-        asking: Awaitable[tuple[T, Trace]],
+        asking: Awaitable[tuple[T, R]],
         session: Session | None,
         messages: Sequence[Message],
-    ) -> tuple[T, Trace]:
+    ) -> tuple[T, R]:
         try:
             result, trace = await asking
         except Exception as error:
