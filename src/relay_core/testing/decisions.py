@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -18,7 +18,7 @@ from relay_core.sessions import Environment, Registration, RegistrationPatch, Se
 from relay_core.workers import Runner
 
 T = TypeVar("T")
-R = TypeVar("R", bound=Sequence[Decision])
+R = TypeVar("R", bound=Iterable[Decision])
 
 
 class Decided(Struct):
