@@ -80,7 +80,7 @@ async def prove(scene: Scene) -> str:
         await scene.until_there(words)
         await scene.rest()
         evidence = await scene.find(attempt)
-        if isinstance(evidence, Found) and evidence.reason is None:
+        if _proves(evidence):
             return proof
     return Proof.NONE
 
@@ -248,10 +248,12 @@ async def _end_of(scene: Scene, attempt: Attempt) -> SessionTurnEnded:
 async def a_steer_at_a_turn_that_is_over_is_session_moved(scene: Scene) -> None:
     """A message for a turn that is over is SessionMoved, and goes nowhere."""
     _needs_steering(scene)
-    turn = await scene.begin_turn()
+    attempt = scene.attempt()
+    await scene.inject(attempt, scene.words("in time"))
+    over = await _end_of(scene, attempt)
     await scene.rest()
     words = scene.words("too late")
-    error = await refusal(scene.inject(scene.attempt(), words, Mode.STEER, turn.id))
+    error = await refusal(scene.inject(scene.attempt(), words, Mode.STEER, over.turn_id))
     must(isinstance(error, SessionMoved), f"it was answered with {_named(error)}")
     await asyncio.sleep(SETTLE_S)
     must(await scene.count(words) == 0, "it is in the history all the same")
@@ -324,7 +326,7 @@ async def an_agent_that_died_is_away_until_it_is_back(scene: Scene) -> None:
     error = await refusal(scene.inject(scene.attempt(), lost))
     must(error is not None, "a dead agent was said to have taken a message")
     evidence = await scene.find(scene.attempt())
-    must(not isinstance(evidence, Found), "a dead agent was said to hold what it never got")
+    must(not _proves(evidence), "a dead agent was said to hold what it never got")
     await scene.driver.revive(scene.key)
     await scene.until_activity(Activity.AT_REST)
     words = scene.words("welcome back")
@@ -343,6 +345,10 @@ def _needs_steering(scene: Scene) -> None:
         raise NotMeasured("the adapter does not claim to steer")
 
 
+def _proves(evidence: Evidence) -> bool:
+    return isinstance(evidence, Found) and evidence.reason is None
+
+
 def _named(error: AdapterError | None) -> str:
     return "a hand-over" if error is None else f"{type(error).__name__}: {error}"
 
@@ -354,7 +360,7 @@ async def never_proved(scene: Scene) -> None:
     attempt = scene.attempt()
     await scene.inject(attempt, scene.words("unproved"))
     evidence = await scene.find(attempt)
-    if isinstance(evidence, Found) and evidence.reason is None:
+    if _proves(evidence):
         unfit("an attempt is found, without the reason `unproved`")
 
 

@@ -25,10 +25,13 @@ COMPANY = ("one", "another", "a third")
 async def no_message_is_made_twice_when_the_answer_is_lost(scene: Scene) -> None:
     """A message whose hand-over got no answer is in the session once."""
 
-    async def lose() -> None:
-        raise AdapterError(scene.driver.name, "the answer was lost")
+    def answer_lost(relay: Relay) -> Tap:
+        async def lose() -> None:
+            raise AdapterError(relay.scene.driver.name, "the answer was lost")
 
-    await _survives(scene, lambda relay: lose, Step.AFTER_INJECT)
+        return lose
+
+    await _survives(scene, answer_lost, Step.AFTER_INJECT)
 
 
 async def the_agent_dies_before_the_hand_over(scene: Scene) -> None:
@@ -159,7 +162,7 @@ async def _host_dies(scene: Scene, step: Step) -> None:
 
 
 async def _survives(scene: Scene, fault: Fault, step: Step, *, new_host: bool = False) -> None:
-    """Let a fault happen at a step of one delivery; then it must be there once, and the next too."""
+    """Let a fault happen at a step of one delivery: it must be there once, and the next one too."""
     async with _relay(scene) as relay:
         host = await relay.start_host()
         host.adapter.taps[step] = fault(relay)

@@ -16,7 +16,22 @@ from typing import NoReturn, Protocol, cast
 
 import msgspec
 
+from relay_core.clock import SystemClock
 from relay_core.ports import Adapter, Clock
+
+__all__ = [
+    "GROUP",
+    "Driver",
+    "DriverFactory",
+    "NotMeasured",
+    "Options",
+    "PlainDriver",
+    "Play",
+    "SystemClock",
+    "driver_factory",
+    "installed_drivers",
+    "without",
+]
 
 GROUP = "agent_relay_drivers"
 """The entry-point group in which drivers are found: the adapter's name, and a `DriverFactory`."""
@@ -52,17 +67,27 @@ class NotMeasured(Exception):
 
 
 class Driver(Protocol):
-    """One kind of agent under test.
+    """One kind of agent under test. Keys are the adapter's own names of sessions."""
 
-    `name` is the adapter's, `agent` says what is under test and in which version. `cannot` says of
-    each play that is missing why it is. The driver, its agents and every adapter that it makes keep
-    to `clock`. Keys are the adapter's own names of sessions.
-    """
+    @property
+    def name(self) -> str:
+        """The adapter's name."""
+        ...
 
-    name: str
-    agent: str
-    clock: Clock
-    cannot: Mapping[Play, str]
+    @property
+    def agent(self) -> str:
+        """What is under test, in which version."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """The time that all of it keeps to."""
+        ...
+
+    @property
+    def cannot(self) -> Mapping[Play, str]:
+        """The plays that are missing, each with the reason."""
+        ...
 
     def new_adapter(self) -> Adapter:
         """Make a fresh adapter that knows nothing of others, as a host does that starts.

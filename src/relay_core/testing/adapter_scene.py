@@ -291,17 +291,15 @@ class Scene:
         """Ask for the evidence."""
         return await self.adapter.find(self.key, attempt, marker=attempt.id)
 
-    async def begin_turn(self, doing: Play | None = None) -> Turn:
-        """Begin a turn, the user's where it can be, that is held open where `doing` says so."""
-        if doing is not None:
-            self.needs(doing)
-            await self.driver.hold(self.key, doing)
+    async def begin_turn(self, doing: Play) -> Turn:
+        """Begin a turn that is held open, the user's where it can be."""
+        self.needs(doing)
+        await self.driver.hold(self.key, doing)
         if Play.TYPE in self.driver.cannot:
             await self.inject(self.attempt(), self.words("a turn to begin with"))
         else:
             await self.driver.type(self.key, self.words("the user's own words"))
-        if doing is not None:
-            await self.driver.held(self.key)
+        await self.driver.held(self.key)
         return await self.running()
 
     @asynccontextmanager

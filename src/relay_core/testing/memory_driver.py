@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
@@ -79,7 +79,7 @@ class MemoryAdapter:
 
 
 class MemoryDriver(PlainDriver):
-    """Plays the user of a `MemoryAgent`, and its mishaps."""
+    """Plays the user of a `MemoryAgent`, and its mishaps; `adapter` makes the adapters to it."""
 
     name = MemoryAgent.name
     agent = "the agent in memory"
@@ -87,14 +87,20 @@ class MemoryDriver(PlainDriver):
         Play.SHOW, because="an agent in memory has no screen to look at"
     )
 
-    def __init__(self, clock: Clock, random: Random) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        random: Random,
+        adapter: Callable[[MemoryAgent], Adapter] = MemoryAdapter,
+    ) -> None:
         self.clock = clock
         self.memory = MemoryAgent(clock, Brisk(random))
+        self._adapter = adapter
         self._numbers = itertools.count(1)
         self._to_hold: Play | None = None
 
     def new_adapter(self) -> Adapter:
-        return MemoryAdapter(self.memory)
+        return self._adapter(self.memory)
 
     async def begin(self) -> str:
         key = f"thread-{next(self._numbers)}"
