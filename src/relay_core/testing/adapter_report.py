@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 
 from relay_core.messages import Struct
 
@@ -59,7 +60,12 @@ class AdapterReport(Struct):
     @property
     def failed(self) -> tuple[str, ...]:
         """The names of the checks that failed."""
-        return tuple(each.name for each in self.checks if each.verdict is Verdict.FAILED)
+        return failures(self.checks)
+
+
+def failures(checks: Iterable[CheckResult]) -> tuple[str, ...]:
+    """Name the checks that failed."""
+    return tuple(each.name for each in checks if each.verdict is Verdict.FAILED)
 
 
 NOT_CLAIMED = "-"
