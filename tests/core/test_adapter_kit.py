@@ -3,6 +3,7 @@ not, at the check that says what is wrong with them."""
 
 import asyncio
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import looptime
@@ -25,8 +26,9 @@ def virtually(work: Callable[[], Any]) -> Any:
         return runner.run(work())
 
 
+@cache
 def measured(adapter: Callable[[MemoryAgent], Adapter]) -> AdapterReport:
-    """What the kit says of an adapter to the agent in memory."""
+    """What the kit says of an adapter to the agent in memory; the same each time."""
 
     async def work() -> AdapterReport:
         driver = MemoryDriver(LoopClock(), SeededRandom("agent"), adapter)

@@ -11,9 +11,11 @@ a session and an adapter of its own, and at most `LIMIT_S` seconds.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 import inspect
-from collections.abc import Awaitable, Callable, Collection
+import logging
+from collections.abc import Awaitable, Callable, Collection, Generator
 
 from relay_core.clock import SystemRandom
 from relay_core.errors import RelayError
@@ -94,17 +96,29 @@ async def check_adapter(
     chance = random or SystemRandom()
     results: list[CheckResult] = []
     matrix: list[Capability] = []
-    for check in _CHECKS:
-        if only is not None and check.name not in only:
-            continue
-        progress(check.line)
-        result, capability = await _made(check, driver, chance)
-        results.append(result)
-        if capability is not None:
-            matrix.append(capability)
+    wanted = [each for each in _CHECKS if only is None or each.name in only]
+    with _quiet():
+        for check in wanted:
+            progress(check.line)
+            result, capability = await _made(check, driver, chance)
+            results.append(result)
+            if capability is not None:
+                matrix.append(capability)
     return AdapterReport(
         adapter=driver.name, agent=driver.agent, checks=tuple(results), matrix=tuple(matrix)
     )
+
+
+@contextlib.contextmanager
+def _quiet() -> Generator[None]:
+    """Keep what the relay's parts say of faults that are played off the standard error of a
+    program that has set up no log."""
+    log, silence = logging.getLogger("relay"), logging.NullHandler()
+    log.addHandler(silence)
+    try:
+        yield
+    finally:
+        log.removeHandler(silence)
 
 
 async def _made(

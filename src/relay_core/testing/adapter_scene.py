@@ -39,7 +39,7 @@ PATIENCE_S = 20.0
 """How long a check waits for what is due at once; generous, for slow machines."""
 
 LOOK_S = 0.02
-SETTLE_S = 2.0
+SETTLE_S = 1.0
 """How long a check waits for what must not happen."""
 
 T = TypeVar("T")

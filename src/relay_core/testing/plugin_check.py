@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from types import MappingProxyType
 
 import msgspec
 
+from relay_core.acting import ActingAgent
 from relay_core.answers import Trace
 from relay_core.clock import SystemClock
 from relay_core.discovery import DISTRIBUTION, Candidate, Plugins, PluginState, discover
@@ -30,7 +31,6 @@ from relay_core.messages import (
 )
 from relay_core.places import find_places
 from relay_core.plans import DeliveryPlan
-from relay_core.acting import ActingAgent
 from relay_core.registrar import Contributions, Registrar
 from relay_core.sessions import (
     Abilities,
@@ -160,16 +160,15 @@ class _Asking:
         if hook not in DECISION_HOOKS:
             raise PluginError(self._name, f"no questions are known for {hook}")
         if hook == "on_register":
-            return [lambda: self._register(each) for each in (_registration(),)]
+            return [self._register]
         return [
             _Question(self._hooks, hook, messages, session)
             for session in (_session(), _session(Activity.IN_TURN))
             for messages in _batches()
         ]
 
-    async def _register(self, registration: Registration) -> Trace:
-        environment: Mapping[str, str] = MappingProxyType({})
-        return (await self._hooks.on_register(registration, environment))[1]
+    async def _register(self) -> Trace:
+        return (await self._hooks.on_register(_registration(), MappingProxyType({})))[1]
 
 
 class _Question:

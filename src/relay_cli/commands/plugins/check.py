@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import tempfile
 from collections.abc import Sequence
@@ -86,8 +85,6 @@ def _checked(name: str, program: Path | None, output: Output) -> Checked:
     if name not in known_names():
         fix = f"use one of {', '.join(known_names())}"
         raise Usage(f"no plugin or adapter is called {name}", fix=fix)
-    # What the relay's parts have to say of faults that are played is no news.
-    logging.getLogger("relay").addHandler(logging.NullHandler())
     with tempfile.TemporaryDirectory(prefix="ar-") as folder:
         work = check_installed(
             name,
@@ -107,8 +104,8 @@ def _print(checked: Checked, output: Output) -> None:
         plugin = checked.plugin
         output.line(f"{plugin.plugin} of {plugin.distribution} {plugin.version}".rstrip())
         _print_checks(plugin.checks, output)
-    for report in checked.adapters:
         output.line()
+    for report in checked.adapters:
         output.line(f"adapter {report.adapter}, measured with {report.agent}")
         _print_checks(report.checks, output)
         output.line()
@@ -117,11 +114,11 @@ def _print(checked: Checked, output: Output) -> None:
             [(row.name, row.claimed, row.measured, row.why) for row in report.matrix],
             empty="nothing was measured",
         )
-    for adapter in checked.undriven:
         output.line()
+    for adapter in checked.undriven:
         output.line(f"adapter {adapter}: {NO_DRIVER}")
+        output.line()
     failed = _failed(checked)
-    output.line()
     output.line(f"{failed} failed" if failed else "nothing failed")
 
 

@@ -233,9 +233,10 @@ async def open_driver(folder: Path, options: Options) -> AsyncGenerator[Driver]:
 
     The folder's path must leave room for a unix socket. AdapterError where there is no Codex.
     """
-    binary = await asyncio.to_thread(_binary, options)
     home, cwd = folder / "c", folder / "w"
-    await asyncio.to_thread(cwd.mkdir)
+    for each in (home, cwd):
+        await asyncio.to_thread(each.mkdir)
+    binary = await asyncio.to_thread(_binary, options, home)
     with StubModel() as model:
         text = config_toml(
             model.base_url,
@@ -244,7 +245,8 @@ async def open_driver(folder: Path, options: Options) -> AsyncGenerator[Driver]:
             trusted=[cwd],
         )
         write_config(home, text)
-        server = CodexServer(binary, home, address=f"unix://{home / 's'}", cwd=cwd)
+        environ = {"HOME": str(folder), "PATH": os.environ.get("PATH", os.defpath)}
+        server = CodexServer(binary, home, address=f"unix://{home / 's'}", cwd=cwd, environ=environ)
         async with server:
             driver = CodexDriver(server, model, cwd)
             await driver.open()
@@ -254,9 +256,11 @@ async def open_driver(folder: Path, options: Options) -> AsyncGenerator[Driver]:
                 await driver.close()
 
 
-def _binary(options: Options) -> CodexBinary:
+def _binary(options: Options, home: Path) -> CodexBinary:
+    """Find it; it is run for its version, and writes into its CODEX_HOME even then."""
+    environ = {**os.environ, "CODEX_HOME": str(home)}
     program = options.program
-    return find_codex(os.environ) if program is None else codex_at(program, os.environ)
+    return find_codex(environ) if program is None else codex_at(program, environ)
 
 
 async def _unarmed(name: Failpoint) -> bool:
