@@ -11,11 +11,10 @@ import pytest
 
 import wrong_adapters as wrong
 from relay_core import Adapter
-from relay_core.testing import MemoryAgent
+from relay_core.testing import MemoryAgent, SeededRandom, VirtualClock
 from relay_core.testing.adapter_kit import AdapterReport, Verdict, check_adapter, check_names
 from relay_core.testing.memory_driver import MemoryAdapter, MemoryDriver
 from relay_plugins.echo.testing import EchoDriver
-from simulated_world import LoopClock, SeededRandom
 
 
 def virtually(work: Callable[[], Any]) -> Any:
@@ -31,7 +30,7 @@ def measured(adapter: Callable[[MemoryAgent], Adapter]) -> AdapterReport:
     """What the kit says of an adapter to the agent in memory; the same each time."""
 
     async def work() -> AdapterReport:
-        driver = MemoryDriver(LoopClock(), SeededRandom("agent"), adapter)
+        driver = MemoryDriver(VirtualClock(), SeededRandom("agent"), adapter)
         try:
             return await check_adapter(driver, random=SeededRandom("kit"))
         finally:
@@ -63,7 +62,9 @@ def test_the_agent_in_memory_keeps_every_promise():
 
 
 def test_echo_agents_keep_every_promise_that_can_be_measured():
-    report = virtually(lambda: check_adapter(EchoDriver(LoopClock()), random=SeededRandom("kit")))
+    report = virtually(
+        lambda: check_adapter(EchoDriver(VirtualClock()), random=SeededRandom("kit"))
+    )
 
     assert report.failed == ()
     assert not_measured(report)["the_agent_dies_in_the_turn"] == (
