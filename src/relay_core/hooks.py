@@ -71,6 +71,9 @@ _DEFAULTS = {
     "format_context": "relay.prompt",
 }
 
+MUST_ANSWER = tuple(_DEFAULTS)
+"""The hooks that somebody must answer; without an answer nothing is delivered."""
+
 
 def _check_plan(plan: DeliveryPlan, arguments: Arguments) -> None:
     shown = len(_messages_of(arguments))
