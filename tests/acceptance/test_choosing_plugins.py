@@ -39,7 +39,7 @@ def config(relay: Relay) -> Path:
             '[plugins]\nblock = [\n  "relay.echo", # noisy\n  "relay.codex",\n]\n',
         ),
         (
-            '[plugins]\nblock = ["relay.echo", # noisy\n]\n',
+            '[plugins]\nblock = [ "relay.echo", # noisy\n]\n',
             '[plugins]\nblock = ["relay.echo", "relay.codex"]\n',
         ),
         ('plugins.block = ["relay.echo"]\n', 'plugins.block = ["relay.echo", "relay.codex"]\n'),
