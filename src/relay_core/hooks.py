@@ -460,14 +460,15 @@ class Hooks:
     def _note(self, failure: Failure) -> None:
         """Put a failure into the report and the log, and tell whoever wants to know."""
         name = failure.plugin
-        log.warning("plugin %s: %s: %s", name, failure.hook, failure.detail)
+        report = self._reports.get(name)
+        whose = name if report is None else f"{name} of {report.distribution}"
+        log.warning("plugin %s: %s: %s", whose, failure.hook, failure.detail)
         # What comes with the relay is never left out: without relay.profiles, say, a session would
         # register as something else than its user wants.
         aside = failure.set_aside and not name.startswith(BUILT_IN_PREFIX)
         if aside:
             self._aside |= {name}
             self._sort()
-        report = self._reports.get(name)
         if report is not None:
             state = PluginState.SET_ASIDE if aside else report.state
             reason = f"{failure.hook}: {failure.detail}"
