@@ -133,6 +133,24 @@ def test_a_claim_that_is_not_kept_is_said_with_what_was_measured():
     assert (row.claimed, row.measured, row.kept) == ("live", "none", False)
 
 
+@pytest.mark.parametrize(
+    ("adapter", "name", "value"),
+    [
+        (wrong.ProvesByText, "prove", "by_text"),
+        (wrong.SteersAtTheNextStep, "steer", "next_step"),
+        (wrong.TellsAnswersInTheirOrder, "reply", "ordered"),
+    ],
+)
+def test_what_an_honest_adapter_can_do_less_is_measured_as_it_says(
+    adapter: type[MemoryAdapter], name: str, value: str
+):
+    report = measured(adapter)
+
+    assert report.failed == ()
+    (row,) = [each for each in report.matrix if each.name == name]
+    assert (row.claimed, row.measured) == (value, value)
+
+
 def test_an_adapter_that_admits_to_prove_nothing_keeps_its_word():
     report = measured(wrong.ProvesNothing)
 
