@@ -2,6 +2,8 @@
 not, at the check that says what is wrong with them."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -12,7 +14,16 @@ import pytest
 import wrong_adapters as wrong
 from relay_core import Adapter
 from relay_core.testing import MemoryAgent
-from relay_core.testing.adapter_kit import AdapterReport, Verdict, check_adapter, check_names
+from relay_core.testing.adapter_kit import (
+    AdapterReport,
+    Capability,
+    CheckResult,
+    Verdict,
+    check_adapter,
+    check_names,
+    markdown,
+    matrix_text,
+)
 from relay_core.testing.memory_driver import MemoryAdapter, MemoryDriver
 from relay_plugins.echo.testing import EchoDriver
 from simulated_world import LoopClock, SeededRandom
@@ -183,6 +194,19 @@ def test_an_adapter_that_raises_is_told_with_its_error():
     }
 
 
+def test_an_adapter_that_hangs_is_told_and_stops_no_other_check():
+    class Hanging(MemoryAdapter):
+        async def find(self, key: str, attempt: Any, *, marker: str | None = None) -> Any:
+            await asyncio.Event().wait()
+
+    report = measured(Hanging)
+
+    told = {each.name: each.detail for each in report.checks if each.verdict is Verdict.FAILED}
+    assert told["a_new_adapter_finds_what_its_forerunner_brought"] == "it took longer than 120 s"
+    assert "the_end_of_our_turn_names_its_attempt" not in told
+    assert "a_session_that_is_not_there_is_session_gone" not in told
+
+
 def test_an_adapter_whose_reports_end_with_an_error_is_told_with_it():
     class Silent(MemoryAdapter):
         async def sessions(self) -> Any:
@@ -193,3 +217,32 @@ def test_an_adapter_whose_reports_end_with_an_error_is_told_with_it():
 
     assert len(report.failed) == len(report.checks)
     assert "no way to the agent" in report.checks[0].detail
+
+
+def test_a_page_keeps_the_columns_whatever_an_agent_says():
+    seen = CheckResult(name="wake", line="It wakes.", verdict=Verdict.FAILED, detail="a|b")
+    row = Capability(name="wake", claimed="yes", measured="not measured", why="no | yes")
+    report = AdapterReport(adapter="x", agent="X 1", checks=(seen,), matrix=(row,))
+
+    assert markdown(report).splitlines() == [
+        "| capability | claimed | measured | |",
+        "| --- | --- | --- | --- |",
+        "| wake | yes | not measured | no \\| yes |",
+        "",
+        "| check | result | |",
+        "| --- | --- | --- |",
+        "| It wakes. | failed | a\\|b |",
+    ]
+    assert matrix_text(report).splitlines() == [
+        "capability  claimed  measured",
+        "wake        yes      not measured  no | yes",
+    ]
+
+
+def test_the_kit_needs_nothing_that_only_tests_have():
+    code = (
+        "import sys, relay_core.testing.adapter_kit, relay_core.testing.installed_check\n"
+        "assert not {'pytest', 'looptime', 'hypothesis'} & set(sys.modules)"
+    )
+
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
