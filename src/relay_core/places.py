@@ -48,6 +48,11 @@ class Places(Struct):
         return self.data / "host.json"
 
     @property
+    def decisions_file(self) -> Path:
+        """What was decided about messages, and why; 0600."""
+        return self.data / "decisions.jsonl"
+
+    @property
     def logs(self) -> Path:
         """Log files of detached hosts."""
         return self.data / "logs"
