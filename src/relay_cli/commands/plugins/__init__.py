@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from relay_cli.commands.plugins import listing
+from relay_cli.commands.plugins import listing, new
 from relay_cli.deciding import ListByDefault
 
 
@@ -12,7 +12,7 @@ from relay_cli.deciding import ListByDefault
     "plugins",
     cls=ListByDefault,
     subcommand_metavar="[COMMAND] [ARGS]...",
-    help="""See which plugins are installed, and what became of them.
+    help="""See which plugins are installed, and what became of them; begin one.
 
     Without a command the plugins are listed.
     """,
@@ -22,3 +22,4 @@ def command() -> None:
 
 
 command.add_command(listing.command)
+command.add_command(new.command)
