@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import platform
 import signal
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
 SHORTEST_TOKEN = 16
 """Characters that the user token of a hub of ours has at least."""
+
+log = logging.getLogger("relay.plugins")
 
 
 class Serving(Struct):
@@ -90,6 +93,9 @@ async def _serve(
 ) -> None:
     chosen = here.settings.plugins
     plugins = discover(installed(), block=chosen.block, order=chosen.order, only=chosen.only)
+    for report in plugins.reports:
+        for note in report.notes:
+            log.warning("plugin %s of %s: %s", report.name, report.distribution, note)
     async with _hub(here, environ, port) as hub:
         host = _host(here, environ, hub, plugins)
         _stop_on_signals(host)

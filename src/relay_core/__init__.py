@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from relay_core.acting import ActingAgent
+from relay_core.deprecations import RelayDeprecated
 from relay_core.errors import (
     AdapterError,
     HubError,
@@ -189,6 +192,7 @@ __all__ = [
     "Registration",
     "RegistrationPatch",
     "Relay",
+    "RelayDeprecated",
     "RelayError",
     "RelayEvent",
     "ReplySent",
@@ -233,3 +237,11 @@ __all__ = [
     "starts_no_turn",
     "told_of",
 ]
+
+if not TYPE_CHECKING:
+    # A type checker must not see it: with a __getattr__ here, it takes every misspelt name.
+
+    def __getattr__(name: str) -> object:
+        from relay_core.deprecations import departing
+
+        return departing(name)

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import difflib
 import enum
+import functools
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import metadata
+from typing import cast
 
 import msgspec
 import pluggy
 
 from relay_core import hookspecs
+from relay_core.deprecations import heard
 from relay_core.errors import PluginConflict, PluginError
 from relay_core.hookspecs import DECISION_HOOKS, HOOK_NAMES, PROJECT
 from relay_core.messages import Struct
@@ -24,6 +27,9 @@ from relay_core.messages import Struct
 GROUP = "agent_relay"
 DISTRIBUTION = "agent-relay-codex"
 BUILT_IN_PREFIX = "relay."
+
+_AT_LEAST = re.compile(r"([\w.-]+)[^>;]*>=\s*([0-9]+(?:\.[0-9]+)*)")
+"""A requirement with the lowest release that it allows."""
 
 
 class PluginState(enum.StrEnum):
@@ -39,7 +45,7 @@ class PluginReport(Struct):
     """One installed plugin, for `agent-relay plugins`.
 
     `reason` says why it is not loaded, or what it last did wrong. `hooks` are the ones that it
-    implements, in the order of the specs.
+    implements, in the order of the specs. `notes` say what it uses that goes in a later release.
     """
 
     name: str
@@ -48,15 +54,24 @@ class PluginReport(Struct):
     state: PluginState
     reason: str | None = None
     hooks: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def _nothing() -> tuple[str, ...]:
+    return ()
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """An entry point that was found: nothing of it is imported before `load` is called."""
+    """An entry point that was found: nothing of it is imported before `load` is called.
+
+    `requires` reads what its distribution needs, as its metadata have it.
+    """
 
     name: str
     distribution: str
     version: str
     load: Callable[[], object]
+    requires: Callable[[], Sequence[str]] = _nothing
 
 
 class Plugins(msgspec.Struct, frozen=True):
@@ -78,6 +93,7 @@ def installed() -> tuple[Candidate, ...]:
             distribution=point.dist.name if point.dist else "unknown",
             version=point.dist.version if point.dist else "",
             load=point.load,
+            requires=functools.partial(_requirements, point.dist),
         )
         for point in metadata.entry_points(group=GROUP)
     )
@@ -129,24 +145,34 @@ def new_manager() -> pluggy.PluginManager:
     return manager
 
 
-def check(plugin: object, name: str) -> tuple[str, ...]:
+def check(
+    plugin: object, name: str, *, requires: Callable[[], Sequence[str]] = _nothing
+) -> tuple[str, ...]:
     """Name the hooks that a plugin implements, in the order of the specs.
 
     PluginError where it could not be asked properly: a hook that does not exist, an argument that a
-    hook does not have or that has a default, a coroutine where a decision is due.
+    hook does not have or that has a default, a coroutine where a decision is due. `requires` reads
+    what its distribution needs; a release of the relay that is newer than this one is then named.
     """
     if plugin is None or inspect.isclass(plugin):
         raise PluginError(name, "its entry point names no module and no instance")
+    bare = pluggy.PluginManager(PROJECT)  # knows no hook, so it refuses nothing
+    bare.register(plugin, name)
     trial = new_manager()
+    for caller in bare.get_hookcallers(plugin) or ():
+        implementations = caller.get_hookimpls()
+        arguments = _arguments(trial, caller.name)
+        if arguments is None:
+            if not all(implementation.optionalhook for implementation in implementations):
+                _refuse_unknown(name, caller.name, requires)
+            continue
+        for implementation in implementations:
+            _refuse_unaskable(name, caller.name, implementation, arguments, requires)
     try:
-        trial.register(plugin, name)
+        with heard():
+            trial.register(plugin, name)
     except pluggy.PluginValidationError as error:
         raise PluginError(name, _one_line(error)) from error
-    _refuse_unknown_hooks(trial, name)
-    for caller in trial.get_hookcallers(plugin) or ():
-        for implementation in caller.get_hookimpls():
-            if caller.spec is not None:
-                _refuse_unaskable(name, caller.name, implementation, caller.spec.argnames)
     hooks = {caller.name for caller in trial.get_hookcallers(plugin) or ()}
     known = tuple(hook for hook in HOOK_NAMES if hook in hooks)
     if not known:
@@ -226,18 +252,20 @@ def _admit(manager: pluggy.PluginManager, each: Candidate, *, strict: bool) -> P
     try:
         if each.name.startswith(BUILT_IN_PREFIX) and not _built_in(each):
             raise PluginError(each.name, f"{each.distribution} may not use a name of relay.*")
-        plugin = _imported(each)
-        hooks = check(plugin, each.name)
-        if manager.is_registered(plugin):
-            raise PluginError(each.name, "another entry point names the same object")
-        manager.register(plugin, each.name)
+        with heard() as notes:
+            plugin = _imported(each)
+            hooks = check(plugin, each.name, requires=each.requires)
+            if manager.is_registered(plugin):
+                raise PluginError(each.name, "another entry point names the same object")
+            manager.register(plugin, each.name)
     except PluginError as error:
         if strict:
             raise
         detail = error.detail if error.fix is None else f"{error.detail} ({error.fix})"
         reason = detail.removeprefix(f"plugin {each.name}: ")
         return _report(each, PluginState.FAILED, reason)
-    return _report(each, PluginState.LOADED, None, hooks)
+    loaded = _report(each, PluginState.LOADED, None, hooks)
+    return msgspec.structs.replace(loaded, notes=tuple(dict.fromkeys(notes)))
 
 
 def _imported(each: Candidate) -> object:
@@ -267,26 +295,31 @@ def _report(
 # --- checking one ----------------------------------------------------------------------------
 
 
-def _refuse_unknown_hooks(trial: pluggy.PluginManager, name: str) -> None:
-    callers: Mapping[str, object] = vars(trial.hook)
-    for hook, caller in callers.items():
-        if not isinstance(caller, pluggy.HookCaller) or caller.has_spec():
-            continue
-        if all(implementation.optionalhook for implementation in caller.get_hookimpls()):
-            continue
-        near = difflib.get_close_matches(hook, HOOK_NAMES, n=1)
-        fix = f"did you mean {near[0]}?" if near else f"hooks are {', '.join(HOOK_NAMES)}"
-        raise PluginError(name, f"there is no hook {hook}", fix=fix)
+def _arguments(trial: pluggy.PluginManager, hook: str) -> tuple[str, ...] | None:
+    """What a hook is asked with; None where there is none of this name."""
+    caller = cast("pluggy.HookCaller | None", getattr(trial.hook, hook, None))
+    return None if caller is None or caller.spec is None else tuple(caller.spec.argnames)
+
+
+def _refuse_unknown(name: str, hook: str, requires: Callable[[], Sequence[str]]) -> None:
+    detail = f"there is no hook {hook}"
+    raise PluginError(name, detail, fix=_mended(hook, HOOK_NAMES, requires()))
 
 
 def _refuse_unaskable(
-    name: str, hook: str, implementation: pluggy.HookImpl, arguments: Sequence[str]
+    name: str,
+    hook: str,
+    implementation: pluggy.HookImpl,
+    arguments: Sequence[str],
+    requires: Callable[[], Sequence[str]],
 ) -> None:
     function: object = implementation.function
     if never := sorted(set(implementation.kwargnames) & set(arguments)):
         raise PluginError(name, f"{hook}: {never[0]} has a default, so it would never be passed")
-    if unknown := sorted(implementation.kwargnames):
-        raise PluginError(name, f"{hook} has no argument {unknown[0]}")
+    asked = (*implementation.argnames, *implementation.kwargnames)
+    if unknown := [each for each in asked if each not in arguments]:
+        detail = f"{hook} has no argument {unknown[0]}"
+        raise PluginError(name, detail, fix=_mended(unknown[0], arguments, requires()))
     if inspect.isasyncgenfunction(function):
         raise PluginError(
             name, f"{hook} is an async generator", fix="put @asynccontextmanager below @hookimpl"
@@ -297,6 +330,30 @@ def _refuse_unaskable(
         raise PluginError(name, f"{hook}: write wrapper=True, not hookwrapper=True")
     if implementation.wrapper and hook not in DECISION_HOOKS:
         raise PluginError(name, f"{hook} cannot be wrapped: every plugin is called by itself")
+
+
+def _mended(wrong: str, known: Sequence[str], required: Sequence[str]) -> str:
+    """Say what to do about a name that this release does not know: it may be of a newer one."""
+    here = metadata.version(DISTRIBUTION)
+    for each in required:
+        found = _AT_LEAST.match(each)
+        ours = found is not None and _normal(found[1]) == DISTRIBUTION
+        if found is not None and ours and _numbers(found[2]) > _numbers(here):
+            return f"it requires {DISTRIBUTION}>={found[2]}, this is {here}: upgrade the relay"
+    if near := difflib.get_close_matches(wrong, known, n=1):
+        return f"did you mean {near[0]}?"
+    newer = f"if it is for a newer relay than {here}, its package requires {DISTRIBUTION}>=X"
+    return f"there are {', '.join(known)}; {newer}"
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    release = re.match(r"[0-9.]*", version)
+    numbers = [int(each) for each in release[0].split(".") if each] if release else []
+    return (*numbers, 0, 0, 0)[:3]
+
+
+def _requirements(distribution: metadata.Distribution | None) -> tuple[str, ...]:
+    return tuple((distribution.requires if distribution is not None else None) or ())
 
 
 def _unmarked(plugin: object) -> str | None:

@@ -50,6 +50,12 @@ class PluginError(RelayError):
         self.plugin = plugin
 
 
+class NobodyAnswered(PluginError):
+    """A question that must have an answer got none; `plugin` is the one that answers by default."""
+
+    code = "nobody_answered"
+
+
 class PluginConflict(PluginError):
     """Two installed plugins, adapters or operations want the same name."""
 

@@ -46,7 +46,7 @@ from relay_core.answers import (
     prompt_trace,
 )
 from relay_core.discovery import BUILT_IN_PREFIX, PluginReport, PluginState
-from relay_core.errors import PluginConflict, PluginError, RelayError
+from relay_core.errors import NobodyAnswered, PluginConflict, PluginError, RelayError
 from relay_core.events import PluginFailed, RelayEvent, messages_of
 from relay_core.fence import check_names
 from relay_core.hookspecs import DECISION_HOOKS, HOOK_NAMES
@@ -565,7 +565,7 @@ def _strictness(verdict: Verdict) -> int:
 
 def _nobody(hook: str) -> NoReturn:
     default = _DEFAULTS[hook]
-    raise PluginError(
+    raise NobodyAnswered(
         default,
         f"no plugin answered {hook}",
         fix=f"take {default} out of plugins.block, or install a plugin that answers",

@@ -10,6 +10,7 @@ from typing import cast
 import pluggy
 
 from relay_core.answers import Chain, Round, current_round
+from relay_core.deprecations import heard
 from relay_core.discovery import new_manager
 from relay_core.hookspecs import DECISION_HOOKS, HOOK_NAMES, PROJECT
 
@@ -44,7 +45,8 @@ def with_recorders(manager: pluggy.PluginManager) -> pluggy.PluginManager:
             if each.plugin is plugin and caller.name in HOOK_NAMES
         ]
         if own:
-            copy.register(_Recorded(own), name)
+            with heard():  # discovery has told of them already
+                copy.register(_Recorded(own), name)
     return copy
 
 

@@ -28,7 +28,7 @@ from relay_hub.store import (
 from relay_hub.store.inline import InlineExecutor
 from relay_hub.store.sqlite import SqliteStore, opening
 from relay_hub.store.sqlite.queries import migrations, queries
-from store_conformance import a_message, an_agent
+from relay_hub.testing.samples import a_message, an_agent
 
 A = AgentId("a")
 

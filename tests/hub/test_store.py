@@ -6,14 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from pair_store_conformance import PairStoreConformance
 from relay_hub.store import Store
 from relay_hub.store.inline import InlineExecutor
 from relay_hub.store.sqlite import SqliteStore
-from store_conformance import StoreConformance
+from relay_hub.testing import StoreConformance
 
 
-class TestSqliteOnAFile(StoreConformance, PairStoreConformance):
+class TestSqliteOnAFile(StoreConformance):
     @pytest.fixture
     async def store(self, tmp_path: Path) -> AsyncIterator[Store]:
         with ThreadPoolExecutor(max_workers=1) as writer:
@@ -22,7 +21,7 @@ class TestSqliteOnAFile(StoreConformance, PairStoreConformance):
             await store.close()
 
 
-class TestSqliteInMemory(StoreConformance, PairStoreConformance):
+class TestSqliteInMemory(StoreConformance):
     @pytest.fixture
     async def store(self) -> AsyncIterator[Store]:
         store = SqliteStore.in_memory(executor=InlineExecutor())

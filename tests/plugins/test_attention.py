@@ -13,8 +13,10 @@ from relay_core import (
     Session,
     Verdict,
 )
-from relay_plugins.attention import on_message
+from relay_core.testing import Asked
 from values import NOW_MS, message, session
+
+on_message = Asked("relay.attention").on_message
 
 UNTIL_MS = NOW_MS + 60_000
 QUIET = Verdict.hold("quiet", until_ms=UNTIL_MS)

@@ -3,9 +3,12 @@
 import pytest
 
 from relay_core import Verdict
-from relay_plugins.channels import on_message, subscribed
-from relay_plugins.claims import on_claim
+from relay_core.testing import Asked
+from relay_plugins.channels import subscribed
 from values import message, session
+
+on_message = Asked("relay.channels").on_message
+on_claim = Asked("relay.claims").on_claim
 
 
 @pytest.mark.parametrize(

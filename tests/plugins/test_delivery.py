@@ -17,8 +17,10 @@ from relay_core import (
     Steering,
     Turn,
 )
-from relay_plugins.delivery import choose_delivery
+from relay_core.testing import Asked
 from values import ABLE, NOW_MS, in_turn, message, session
+
+choose_delivery = Asked("relay.delivery").choose_delivery
 
 HOUR_MS = 3_600_000
 MINUTE_MS = 60_000

@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay_core import Registration, RegistrationPatch, SettingsError
-from relay_plugins.profiles import on_register
+from relay_core.testing import Asked
 from relay_plugins.profiles.choice import matched
 from relay_plugins.profiles.located import BadJson, plain, read
+
+on_register = Asked("relay.profiles").on_register
 
 SEED = {
     "frontend-developer": {

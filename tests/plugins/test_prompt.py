@@ -18,8 +18,12 @@ from relay_core import (
     Sender,
 )
 from relay_core.fence import fence, parse
-from relay_plugins.prompt import format_context, format_prompt
+from relay_core.testing import Asked
 from values import NOW_MS, message, session
+
+RELAY_PROMPT = Asked("relay.prompt")
+format_context = RELAY_PROMPT.format_context
+format_prompt = RELAY_PROMPT.format_prompt
 
 START = DeliveryPlan.start()
 DIGEST = DeliveryPlan(mode=Mode.START, digest=True)

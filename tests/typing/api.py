@@ -9,30 +9,47 @@ import msgspec
 from relay_core import (
     Abilities,
     Absent,
+    ActingAgent,
     Activity,
     Adapter,
     AdapterRegistrar,
     AgentId,
     Attempt,
+    AttemptId,
     DeliveryPlan,
     Evidence,
     Found,
     HandedOver,
     Injection,
+    InjectionRefused,
     Message,
     MessageId,
     Mode,
+    Operation,
     Part,
     Prompt,
+    Proof,
+    Provenance,
     Registration,
     RegistrationPatch,
     Relay,
     RelayEvent,
+    Replying,
     Sender,
     SendRequest,
     SendResponse,
     Session,
+    SessionChanged,
+    SessionClosed,
     SessionEvent,
+    SessionGone,
+    SessionMoved,
+    SessionSeen,
+    SessionTurnEnded,
+    Steering,
+    Turn,
+    TurnStatus,
+    Unknown,
     Verdict,
     hookimpl,
 )
@@ -123,12 +140,62 @@ class Silent:
     async def close(self) -> None: ...
 
 
+class Talking(Silent):
+    """An adapter that uses all that it may say."""
+
+    name = "talking"
+
+    async def sessions(self) -> AsyncIterator[SessionEvent]:
+        turn = Turn(id="t1", provenance=Provenance.UNKNOWN)
+        yield SessionSeen(
+            key="k", thread_id="t", cwd="/", provider="talk", activity=Activity.IN_TURN, turn=turn
+        )
+        yield SessionChanged(key="k", activity=Activity.AT_REST, sign_of_user=True)
+        yield SessionTurnEnded(
+            key="k",
+            turn_id=turn.id,
+            status=TurnStatus.COMPLETED,
+            provenance=turn.provenance,
+            attempts=(AttemptId("x"),),
+        )
+        yield SessionClosed(key="k")
+
+    def describe(self, key: str) -> Abilities:
+        return Abilities(
+            steer=Steering.LIVE, interrupt=True, prove=Proof.BY_TEXT, reply=Replying.LINKED
+        )
+
+    async def inject(self, injection: Injection) -> HandedOver:
+        match injection.mode:
+            case Mode.STEER if injection.turn_id is None:
+                raise SessionMoved(self.name, "there is no turn to steer")
+            case Mode.INTERRUPT:
+                raise InjectionRefused(self.name, "it never stops", permanent=True)
+            case _:
+                assert_type(injection.marker, str)
+        if not injection.text:
+            raise SessionGone(self.name, "it was closed", fix="open it again")
+        return HandedOver(steered=injection.mode is Mode.STEER)
+
+    async def find(self, key: str, attempt: Attempt, *, marker: str | None = None) -> Evidence:
+        assert_type(attempt.id, AttemptId)
+        return Unknown(why="it is asleep") if marker is None else Found(turn_id="t1")
+
+
 @hookimpl
 def register_adapters(register: AdapterRegistrar) -> None:
-    adapter: Adapter = Silent()
-    register.adapter(adapter)
+    adapters: tuple[Adapter, ...] = (Silent(), Talking())
+    for adapter in adapters:
+        register.adapter(adapter)
 
     async def answer(body: msgspec.Raw) -> msgspec.Raw:
+        patch = await register.prepare(
+            Registration(adapter="silent", provider="talk", cwd="/"), register.environ
+        )
+        assert_type(patch, RegistrationPatch)
+        assert_type(await register.context("silent", "k", within_s=5), str | None)
+        assert_type(await register.acting("silent", "k", within_s=5), ActingAgent | None)
         return body
 
-    register.operation("silent.echo", answer)
+    handler: Operation = answer
+    register.operation("silent.echo", handler)

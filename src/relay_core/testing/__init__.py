@@ -7,12 +7,16 @@ decisions.
 
 from __future__ import annotations
 
+from relay_core.testing.asked import Asked
 from relay_core.testing.decisions import Decided, Decisions
-from relay_core.testing.harness import Harness, HarnessError, HarnessSession, Sent
+from relay_core.testing.harness import Harness, HarnessSession, Sent
+from relay_core.testing.loading import HarnessError
 from relay_core.testing.memory_agent import Faults, MemoryAgent
+from relay_core.testing.values import sample_message, sample_session
 from relay_core.testing.virtual_time import SeededRandom, VirtualClock, virtual_runner
 
 __all__ = [
+    "Asked",
     "Decided",
     "Decisions",
     "Faults",
@@ -23,5 +27,7 @@ __all__ = [
     "SeededRandom",
     "Sent",
     "VirtualClock",
+    "sample_message",
+    "sample_session",
     "virtual_runner",
 ]

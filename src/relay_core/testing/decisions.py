@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -13,11 +13,12 @@ from relay_core.discovery import PluginReport
 from relay_core.events import RelayEvent
 from relay_core.hooks import Hooks
 from relay_core.messages import AgentId, Message, MessageId, Prompt, Struct
-from relay_core.plans import DeliveryPlan, Verdict
+from relay_core.plans import Decision, DeliveryPlan, Verdict
 from relay_core.sessions import Environment, Registration, RegistrationPatch, Session
 from relay_core.workers import Runner
 
 T = TypeVar("T")
+R = TypeVar("R", bound=Iterable[Decision])
 
 
 class Decided(Struct):
@@ -107,7 +108,7 @@ class RecordingHooks(Hooks):
 
     async def on_register(
         self, registration: Registration, environment: Environment
-    ) -> tuple[RegistrationPatch, Trace]:
+    ) -> tuple[RegistrationPatch, Sequence[Decision]]:
         return await self._kept(super().on_register(registration, environment), None, ())
 
     async def on_message(self, message: Message, session: Session) -> tuple[Verdict, Trace]:
@@ -139,10 +140,10 @@ class RecordingHooks(Hooks):
 
     async def _kept(
         self,
-        asking: Awaitable[tuple[T, Trace]],
+        asking: Awaitable[tuple[T, R]],
         session: Session | None,
         messages: Sequence[Message],
-    ) -> tuple[T, Trace]:
+    ) -> tuple[T, R]:
         try:
             result, trace = await asking
         except Exception as error:

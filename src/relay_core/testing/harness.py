@@ -20,8 +20,7 @@ import msgspec
 from relay_core.answers import Failure
 from relay_core.clock import SystemClock, SystemRandom
 from relay_core.control import ControlServer, body_of
-from relay_core.discovery import DISTRIBUTION, Candidate, PluginReport, discover, installed
-from relay_core.discovery import check as hooks_of
+from relay_core.discovery import Candidate, PluginReport, discover
 from relay_core.events import RelayEvent
 from relay_core.failpoints import unarmed
 from relay_core.fence import parse
@@ -40,6 +39,7 @@ from relay_core.sessions import (
     RegistrationPatch,
 )
 from relay_core.testing.decisions import Decisions, RecordingHooks
+from relay_core.testing.loading import HarnessError, built_in, candidates
 from relay_core.testing.memory_agent import ABLE, Item, MemoryAgent, MemoryThread
 from relay_core.testing.virtual_time import (
     EPOCH_MS,
@@ -61,10 +61,6 @@ FIRST_STEP_S = 0.01
 
 T = TypeVar("T")
 OpenHub = Callable[[Clock, Random], AbstractAsyncContextManager[HubPort]]
-
-
-class HarnessError(AssertionError):
-    """The test asks for something that cannot be, or a plugin under test did something wrong."""
 
 
 class Sent:
@@ -232,12 +228,7 @@ class Harness:
         that name is installed, or the host runs already.
         """
         self._only_before("load plugins")
-        if isinstance(plugin, str):
-            self._under_test += self._installed(plugin)
-            return
-        own = name or str(getattr(plugin, "__name__", type(plugin).__name__)).replace("_", "-")
-        found = Candidate(name=own, distribution="under-test", version="0", load=lambda: plugin)
-        self._under_test.append(found)
+        self._under_test += candidates(plugin, name)
 
     def configure(self, plugin: str, **table: object) -> None:
         """Set the plugin's own table of config.toml."""
@@ -448,14 +439,6 @@ class Harness:
         if self._running is not None:
             raise HarnessError(f"{what} before the first session is opened or a message is sent")
 
-    def _installed(self, name: str) -> list[Candidate]:
-        everything = installed()
-        found = [each for each in everything if each.name == name]
-        if not found:
-            names = ", ".join(sorted(each.name for each in everything))
-            raise HarnessError(f"no plugin {name!r} is installed; there are: {names}")
-        return found
-
     def _start(self) -> None:
         if self._running is not None:
             return
@@ -494,7 +477,7 @@ class Harness:
             load=lambda: _Memory(self.agent, self._wanted),
         )
         found = discover(
-            (*_built_in(), memory, *self._under_test),
+            (*built_in(), memory, *self._under_test),
             block=self._blocked,
             order=self._order,
             strict=self._strict,
@@ -614,12 +597,6 @@ class _NoSocket(ControlServer):
 
     async def close(self) -> None:
         """Nothing to close."""
-
-
-def _built_in() -> list[Candidate]:
-    """The plugins that come with the relay, but for those that bring agents."""
-    ours = [each for each in installed() if each.distribution == DISTRIBUTION]
-    return [each for each in ours if "register_adapters" not in hooks_of(each.load(), each.name)]
 
 
 def _hub_in_memory() -> OpenHub:

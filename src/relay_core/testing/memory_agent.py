@@ -10,7 +10,7 @@ given.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 
 import msgspec
 
@@ -106,6 +106,7 @@ class MemoryAgent:
         self.faults = faults or Faults()
         self.threads: dict[str, MemoryThread] = {}
         self.in_a_tool: set[str] = set()
+        self.thinking: set[str] = set()
         self._listeners: list[asyncio.Queue[SessionEvent]] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -133,21 +134,39 @@ class MemoryAgent:
         if thread.turn is not None:
             self._end(thread, TurnStatus.INTERRUPTED, by_us=False)
 
-    async def crash(self, key: str, down_s: float) -> None:
-        """Kill the agent of one thread; it is back, at rest, after `down_s`."""
+    def think_on(self, key: str) -> None:
+        """Let the thread's turns take input and not end, until the key is taken out of
+        `thinking`."""
+        self.thinking.add(key)
+
+    def ask(self, key: str) -> None:
+        """Let the running turn wait for its user's yes."""
+        self._show(key, Activity.WAITING_FOR_USER)
+
+    def answer(self, key: str) -> None:
+        """Say yes to what the turn waits for; whoever says it."""
+        self._show(key, Activity.IN_TURN)
+
+    def kill(self, key: str) -> int:
+        """Kill the agent of one thread; answers which of its lives that ended."""
         thread = self.threads[key]
         thread.life += 1
-        life = thread.life
         thread.crashes.append(self._clock.monotonic())
         thread.turn, thread.carried, thread.pending = None, [], []
-        thread.activity = Activity.AWAY
-        self._emit(SessionChanged(key=key, activity=Activity.AWAY))
+        self._show(key, Activity.AWAY)
+        return thread.life
+
+    def revive(self, key: str) -> None:
+        """Bring the agent of one thread back, at rest."""
+        self.threads[key].rested_since = self._clock.monotonic()
+        self._show(key, Activity.AT_REST)
+
+    async def crash(self, key: str, down_s: float) -> None:
+        """Kill the agent of one thread; it is back, at rest, after `down_s`."""
+        life = self.kill(key)
         await self._clock.sleep(down_s)
-        if thread.life != life:
-            return  # it was killed again meanwhile: the last one brings it back
-        thread.activity = Activity.AT_REST
-        thread.rested_since = self._clock.monotonic()
-        self._emit(SessionChanged(key=key, activity=Activity.AT_REST))
+        if self.threads[key].life == life:  # else the kill that came meanwhile brings it back
+            self.revive(key)
 
     def end(self) -> None:
         """End every thread's work, at the end of a test."""
@@ -156,8 +175,12 @@ class MemoryAgent:
 
     # The port ------------------------------------------------------------------------------------
 
-    async def sessions(self) -> AsyncIterator[SessionEvent]:
+    def sessions(self) -> AsyncIterator[SessionEvent]:
         """Report every thread, then what happens."""
+        return self.watch()
+
+    async def watch(self) -> AsyncGenerator[SessionEvent]:
+        """Do the same for one of several that listen."""
         queue: asyncio.Queue[SessionEvent] = asyncio.Queue()
         for thread in self.threads.values():
             queue.put_nowait(self._seen(thread))
@@ -249,7 +272,7 @@ class MemoryAgent:
     async def _run(self, thread: MemoryThread, turn: Turn, life: int) -> None:
         """One turn: takes its input in after a moment, again and again, and ends."""
         ends = self._clock.monotonic() + self._between(0.2, 5)
-        while self._clock.monotonic() < ends or thread.pending or thread.key in self.in_a_tool:
+        while self._clock.monotonic() < ends or thread.pending or self._held(thread.key):
             await self._clock.sleep(self._between(0.005, 0.4))
             if thread.turn is not turn or thread.life != life:
                 return
@@ -266,6 +289,7 @@ class MemoryAgent:
             return
         thread.turn, thread.carried, thread.pending = None, [], []
         self.in_a_tool.discard(thread.key)
+        self.thinking.discard(thread.key)
         thread.activity = Activity.AT_REST
         thread.rested_since = self._clock.monotonic()
         ours = tuple(item.attempt_id for item in carried if item.attempt_id is not None)
@@ -289,6 +313,14 @@ class MemoryAgent:
         age_s = (self._clock.now_ms() - attempt.started_ms) / 1000
         began = self._clock.monotonic() - age_s
         return any(began <= crash <= began + 10 for crash in thread.crashes)
+
+    def _held(self, key: str) -> bool:
+        return key in self.in_a_tool or key in self.thinking
+
+    def _show(self, key: str, activity: Activity) -> None:
+        thread = self.threads[key]
+        thread.activity = activity
+        self._emit(SessionChanged(key=key, activity=activity, turn=thread.turn))
 
     def _seen(self, thread: MemoryThread) -> SessionSeen:
         return SessionSeen(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from relay_cli.commands.plugins import listing, new
+from relay_cli.commands.plugins import check, listing, new
 from relay_cli.deciding import ListByDefault
 
 
@@ -22,4 +22,5 @@ def command() -> None:
 
 
 command.add_command(listing.command)
+command.add_command(check.command)
 command.add_command(new.command)

@@ -41,7 +41,7 @@ def command(output: Output) -> None:
                 row.version,
                 str(row.state),
                 ", ".join(row.hooks) or NOTHING,
-                row.reason or NOTHING,
+                row.reason or "; ".join(row.notes) or NOTHING,
             )
             for row in rows.plugins
         ],

@@ -41,10 +41,14 @@ class Disconnected(Exception):
 
 
 class Notification(msgspec.Struct, frozen=True):
-    """What Codex said unasked: a notification, or a request, which this client never answers."""
+    """What Codex said unasked: a notification, or a request, which has an id.
+
+    This client answers a request only when it is told to.
+    """
 
     method: str
     params: msgspec.Raw = msgspec.Raw(b"null")
+    id: int | str | None = None
 
 
 class Status(msgspec.Struct, frozen=True, rename="camel"):
@@ -260,6 +264,10 @@ class AppServerClient:
     async def interrupt(self, thread_id: str, turn_id: str) -> None:
         await self.call("turn/interrupt", {"threadId": thread_id, "turnId": turn_id})
 
+    async def answer(self, request: Notification, result: Json) -> None:
+        """Answer what Codex asks its user."""
+        await self._send({"id": request.id, "result": result})
+
     # --- what the thread's own history says ---
 
     async def items(self, thread_id: str) -> tuple[HistoryItem, ...]:
@@ -381,8 +389,9 @@ class AppServerClient:
             async for raw in socket:
                 frame = msgspec.json.decode(raw, type=_Frame)
                 if frame.method is not None:
+                    note = Notification(frame.method, frame.params, frame.id)
                     async with self._news:
-                        self.notifications.append(Notification(frame.method, frame.params))
+                        self.notifications.append(note)
                         self._news.notify_all()
                     continue
                 waiting = self._waiting.get(frame.id) if isinstance(frame.id, int) else None
