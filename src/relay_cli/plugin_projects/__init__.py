@@ -59,7 +59,8 @@ _ABOUT = {
     ),
     Kind.ADAPTER: _About(
         summary="a way to one more kind of agent",
-        more="Its agent is a toy that lives in the host: put yours into the place of `agent.py`.",
+        more="Its agent is a toy: put yours into the place of `agent.py` and say in `driver.py` "
+        "how it is driven; `agent-relay plugins check` then proves that the adapter fits.",
         object=":plugin",
     ),
 }

@@ -12,9 +12,9 @@ from relay_cli.deciding import ListByDefault
     "plugins",
     cls=ListByDefault,
     subcommand_metavar="[COMMAND] [ARGS]...",
-    help="""See which plugins are installed, and what became of them; begin one.
+    help="""See which plugins are installed, and what became of them.
 
-    Without a command the plugins are listed.
+    Without a command the plugins are listed. Every command takes `--json`.
     """,
 )
 def command() -> None:
