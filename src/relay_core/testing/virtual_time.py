@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import selectors
 from datetime import UTC, datetime
 
 EPOCH_MS = 1_800_000_000_000
@@ -51,15 +52,36 @@ class SeededRandom:
         return self._random.randbytes(count).hex()
 
 
+class _NoWaiting(selectors.DefaultSelector):
+    """Waits for nothing: the time that it was to wait for has passed at once."""
+
+    passed_s = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        # Without a timer there is nothing to jump to; then it waits as any other does.
+        ready = super().select(timeout if timeout is None else 0)
+        if not ready and timeout is not None:
+            self.passed_s += max(timeout, 0)
+        return ready
+
+
+class _VirtualLoop(asyncio.SelectorEventLoop):
+    """A loop that goes on to the next timer as soon as nothing is ready."""
+
+    def __init__(self) -> None:
+        self._selected = _NoWaiting()
+        super().__init__(self._selected)
+
+    def time(self) -> float:
+        return self._selected.passed_s
+
+
 def virtual_runner() -> asyncio.Runner:
     """Make a runner whose loop jumps to the next timer as soon as nothing is ready.
 
     Nothing in it may wait for another thread or for a socket: time would be over before.
     """
-    import looptime
-
-    # One cycle without anything to do is enough: nothing here waits for the outside.
-    return asyncio.Runner(loop_factory=lambda: looptime.new_event_loop(start=0.0, noop_cycles=1))
+    return asyncio.Runner(loop_factory=_VirtualLoop)
 
 
 def utc_ms(when: datetime) -> int:

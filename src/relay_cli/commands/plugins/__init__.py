@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from relay_cli.commands.plugins import check, choosing, listing
+from relay_cli.commands.plugins import check, choosing, listing, new
 from relay_cli.deciding import ListByDefault
 
 
@@ -14,12 +14,19 @@ from relay_cli.deciding import ListByDefault
     subcommand_metavar="[COMMAND] [ARGS]...",
     help="""See which plugins are installed, and what became of them.
 
-    Without a command the plugins are listed.
+    Without a command the plugins are listed. Every command takes `--json`.
     """,
 )
 def command() -> None:
     """The group of all commands about plugins."""
 
 
-for _each in (listing.command, check.command, choosing.block, choosing.only, choosing.order):
+for _each in (
+    listing.command,
+    check.command,
+    choosing.block,
+    choosing.only,
+    choosing.order,
+    new.command,
+):
     command.add_command(_each)
