@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import msgspec
 from msgspec.structs import replace
 
-from relay_core.answers import Trace
 from relay_core.delivery import WAITING
 from relay_core.events import Arrived, WasHeld, WasSkipped
 from relay_core.hub_api import VerdictRequest
@@ -71,7 +70,6 @@ class Judge:
     async def _verdict(self, offer: Offer) -> Verdict:
         """Ask the plugins; a hold that is over, or that a human has ended, is none."""
         session, approved = self._seat.session(), offer.delivery.approved_ms is not None
-        decisions: Trace | Sequence[Decision]
         verdict, decisions = await self._seat.hooks.on_message(offer.message, session)
         over = verdict.until_ms is not None and verdict.until_ms <= session.now
         if verdict.ruling is Ruling.HOLD and (over or approved):

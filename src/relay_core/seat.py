@@ -97,7 +97,7 @@ class Seat:
         self.claims_held: Callable[[], int] = lambda: 0
         self.last_error: str | None = None
         self._told: asyncio.Queue[tuple[RelayEvent, Session]] = asyncio.Queue(EVENTS_KEPT)
-        self._decisions: dict[MessageId, list[Trace | Sequence[Decision]]] = {}
+        self._decisions: dict[MessageId, list[Trace]] = {}
 
     @property
     def key(self) -> str:
@@ -210,7 +210,7 @@ class Seat:
         if oldest_ms is None or oldest_ms >= quiet_ms:
             self.quiet_until_ms = None
 
-    def remember(self, message_id: MessageId, decisions: Trace | Sequence[Decision]) -> None:
+    def remember(self, message_id: MessageId, decisions: Trace) -> None:
         """Keep what the plugins answered about a message; the oldest messages are forgotten."""
         kept = self._decisions.setdefault(message_id, [])
         kept.append(decisions)
