@@ -45,7 +45,13 @@ from relay_core.answers import (
     prompt_trace,
 )
 from relay_core.chains import Call, Chain, Link, calls_of
-from relay_core.discovery import BUILT_IN_PREFIX, PluginReport, PluginState
+from relay_core.discovery import (
+    BUILT_IN_PREFIX,
+    AskedPlugin,
+    PluginReport,
+    PluginState,
+    asked_in_order,
+)
 from relay_core.errors import NobodyAnswered, PluginConflict, PluginError, RelayError
 from relay_core.events import PluginFailed, RelayEvent, messages_of
 from relay_core.fence import check_names
@@ -147,6 +153,7 @@ class Hooks:
         timer: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._calls = {hook: calls_of(manager, hook) for hook in HOOK_NAMES}
+        self._in_order = asked_in_order(manager)
         self._reports = {report.name: report for report in reports}
         self._strict = strict
         self._run: Runner = runner or WorkerThread()
@@ -163,6 +170,13 @@ class Hooks:
     def reports(self) -> tuple[PluginReport, ...]:
         """Tell what became of each installed plugin, up to now."""
         return tuple(self._reports.values())
+
+    def asked_in_order(self) -> dict[str, tuple[AskedPlugin, ...]]:
+        """Tell for each hook who is asked, in the order of asking, without what was set aside."""
+        return {
+            hook: tuple(each for each in asked if each.plugin not in self._aside)
+            for hook, asked in self._in_order.items()
+        }
 
     @contextlib.contextmanager
     def watch(self, listener: Callable[[HookCall], None]) -> Generator[None]:
