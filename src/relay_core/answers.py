@@ -142,14 +142,15 @@ class Round:
     culprit: str | None = None
     error: BaseException | None = None
     arguments: Arguments = ()
+    _began_s: float | None = None
 
     def __init__(self, question: Question[Any], timer: Callable[[], float] | None = None) -> None:
         self.question = question
         self.answers: list[Answered] = []
-        self.calls: list[Called] = []
         self._timer = timer
-        self._began_s: float | None = None
-        self._spent_s: dict[str, float] = {}
+        if timer is not None:
+            self.calls: list[Called] = []
+            self._spent_s: dict[str, float] = {}
 
     def run(self, chain: Chain, arguments: Arguments) -> Sequence[object]:
         """Ask the plugins and give what came of it, at most one value if the first answer counts.
@@ -176,26 +177,34 @@ class Round:
             self.calls.append(called)
         return msgspec.structs.replace(failure, agent_id=agent_id)
 
+    def seen(self) -> tuple[Called, ...]:
+        """Tell what each plugin did; nothing where the round began before somebody watched."""
+        return () if self._timer is None else tuple(self.calls)
+
     # --- asking ------------------------------------------------------------------------------
 
     def _around(self, wrappers: Sequence[Link], plain: Sequence[Link]) -> object:
         """Give a list where all answers count, else the first answer or None."""
         if not wrappers:
             answers = self._inside(plain)
-            return answers if self.question.many else next(iter(answers), None)
-        plugin, function = wrappers[0]
+            return answers if self.question.many else answers[0] if answers else None
+        (plugin, function), *inner = wrappers
         wrapper = cast("Generator[None, object, object]", function(*self.arguments))
         self._step(plugin, wrapper.send, None, first=True)
         received: object = None
         try:
-            received = self._around(wrappers[1:], plain)
+            received = self._around(inner, plain)
         except Exception as error:  # noqa: BLE001 - an inner one's; the wrapper may mend it
             answer = self._step(plugin, wrapper.throw, error)
         else:
             answer = self._step(plugin, wrapper.send, received)
         finally:
             wrapper.close()
-        return self._taken(plugin, received, answer)
+        if answer is not received or self.question.many:  # a list may have changed
+            answer = self._taken(plugin, received, answer)
+        if self._timer is not None:
+            self._saw(plugin, answer)
+        return answer
 
     def _inside(self, plain: Sequence[Link]) -> list[object]:
         question, arguments, answers = self.question, self.arguments, self.answers
@@ -259,11 +268,10 @@ class Round:
             self.running = plugin
             self._blame(error)
             raise
-        self._saw(plugin, given)
         return given
 
     def _replaced(self, plugin: str, received: object, answer: object) -> object:
-        if answer is None or answer is received:
+        if answer is None:
             return answer
         for _, one in self.answers:
             if answer is one:
