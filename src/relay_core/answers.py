@@ -208,12 +208,13 @@ class Round:
 
     def _inside(self, plain: Sequence[Link]) -> list[object]:
         question, arguments, answers = self.question, self.arguments, self.answers
-        timed, given = self._timer is not None, list[object]()
+        given: list[object] = []
+        timed = self._timer is not None
         try:
             for plugin, function in plain:
                 self.running = plugin
                 if timed:
-                    self._enter(plugin)
+                    self._enter()
                 answer = function(*arguments)
                 if timed:
                     self._stop_timing(plugin)
@@ -237,14 +238,17 @@ class Round:
         self, plugin: str, advance: Callable[[Any], None], given: object, *, first: bool = False
     ) -> object:
         """Let a wrapper run up to its yield, or from there to its end."""
-        self._enter(plugin)
+        self.running = plugin
+        if self._timer is not None:
+            self._enter()
         try:
             advance(given)
         except StopIteration as end:
             if first:
                 raise self._blame(RuntimeError("a wrapper must yield once")) from end
-            self._leave(plugin)
-            return cast("object", end.value)
+            self._stop_timing(plugin)
+            answer: object = end.value
+            return answer
         except (SystemExit, asyncio.CancelledError) as error:
             raise self._blame(RuntimeError(f"it raised {type(error).__name__}")) from error
         except Exception as error:
@@ -252,7 +256,7 @@ class Round:
             raise
         if not first:
             raise self._blame(RuntimeError("a wrapper must yield once"))
-        self._leave(plugin)
+        self._stop_timing(plugin)
         return None
 
     def _taken(self, plugin: str, received: object, answer: object) -> object:
@@ -265,7 +269,6 @@ class Round:
             else:
                 raise WrongAnswer("wrong answer: a wrapper of this hook must give a list")
         except WrongAnswer as error:
-            self.running = plugin
             self._blame(error)
             raise
         return given
@@ -282,14 +285,9 @@ class Round:
 
     # --- who has the word, and for how long --------------------------------------------------
 
-    def _enter(self, plugin: str) -> None:
-        self.running = plugin
+    def _enter(self) -> None:
         if self._timer is not None:
             self._began_s = self._timer()
-
-    def _leave(self, plugin: str) -> None:
-        self._stop_timing(plugin)
-        self.running = None
 
     def _stop_timing(self, plugin: str) -> None:
         if self._timer is not None and self._began_s is not None:
@@ -300,7 +298,7 @@ class Round:
     def _blame(self, error: Exception) -> Exception:
         """Remember who raised; an error that only passes through keeps its first culprit."""
         plugin = self.running or CORE
-        self._leave(plugin)
+        self._stop_timing(plugin)
         own = error is not self.error
         if own:
             self.culprit, self.error = plugin, error

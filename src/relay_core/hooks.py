@@ -398,7 +398,8 @@ class Hooks:
         self, question: Question[T], asked: Arguments, session: Session | None
     ) -> _Outcome[T]:
         """Call one hook until it goes through, each time without the plugin that failed before."""
-        hook, left_out, failures = question.hook, self._aside, list[Decision]()
+        hook, left_out = question.hook, self._aside
+        failures: list[Decision] = []
         agent_id = session.id if session else None
         limit_s = REGISTER_LIMIT_S if hook == "on_register" else DECISION_LIMIT_S
         while True:
