@@ -96,15 +96,11 @@ def _check_prompt(prompt: Prompt, arguments: Arguments) -> None:
 
 def _only_words_differ(prompt: Prompt, sound: Prompt) -> bool:
     """Tell of a prompt whose parts are the very same, with words that are plain text."""
-    return (
-        prompt.parts is sound.parts
-        and _is_plain_text(prompt.header)
-        and _is_plain_text(prompt.footer)
-    )
-
-
-def _is_plain_text(value: object) -> bool:
-    return type(value) is str and value.isascii()
+    if prompt.parts is not sound.parts:
+        return False
+    header: object = prompt.header  # whatever a third party has put there
+    footer: object = prompt.footer
+    return type(header) is str and header.isascii() and type(footer) is str and footer.isascii()
 
 
 def _messages_of(arguments: Arguments) -> Sequence[Message]:
@@ -419,7 +415,8 @@ class Hooks:
         self, question: Question[T], asked: Arguments, session: Session | None
     ) -> _Outcome[T]:
         """Call one hook until it goes through, each time without the plugin that failed before."""
-        hook, left_out, failures = question.hook, self._aside, list[Decision]()
+        hook, left_out = question.hook, self._aside
+        failures: list[Decision] = []
         agent_id = session.id if session else None
         limit_s = REGISTER_LIMIT_S if hook == "on_register" else DECISION_LIMIT_S
         while True:
@@ -433,9 +430,11 @@ class Hooks:
             except Exception as error:  # noqa: BLE001 - a third party's decision may raise anything
                 failure, cause = now.failure(error, agent_id), error
             else:
-                self._show_round(now, session)
+                if self._listeners:
+                    self._show_round(now, session)
                 return cast("Sequence[T]", result), now.answers, failures
-            self._show_round(now, session)
+            if self._listeners:
+                self._show_round(now, session)
             self._note(failure)
             # A session that its user's plugins cannot describe does not register: fail closed.
             closed = hook == "on_register" and not failure.set_aside
@@ -494,7 +493,7 @@ class Hooks:
 
     def _show_round(self, now: Round, session: Session | None) -> None:
         """Show each plugin's part in a round that is over."""
-        for each in tuple(now.calls):  # one that was abandoned may still write there
+        for each in now.seen():  # one that was abandoned may still write there
             self._show(
                 HookCall(
                     hook=now.question.hook,
