@@ -17,6 +17,7 @@ import uvloop
 from benchmarks import (
     decisions,
     hook,
+    imports,
     listed,
     polling,
     rates,
@@ -38,6 +39,7 @@ BENCHMARKS: Mapping[str, Callable[[Stage], Awaitable[Section]]] = {
     "rates": rates.measure,
     "writer": writer.measure,
     "decisions": decisions.measure,
+    "imports": imports.measure,
     "polling": polling.measure,
     "sessions": sessions.measure,
     "hook": hook.measure,

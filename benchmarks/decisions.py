@@ -6,8 +6,9 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from benchmarks.figures import Goal, Round, Section, row
+from benchmarks.figures import Goal, Round, Section, percentile, row
 from benchmarks.stage import Stage
+from benchmarks.third_parties import NOTE, NUMBER, third_parties
 from relay_core.discovery import Candidate, discover
 from relay_core.fence import fence
 from relay_core.hooks import Hooks
@@ -31,7 +32,9 @@ async def measure(stage: Stage) -> Section:
     hooks = Hooks(discover(_candidates()).manager)
     message, session = _message(), _session()
     rounds: list[Round] = []
+    crowd = Hooks(discover((*third_parties(), *_candidates())).manager)
     await _asked(hooks, message, session, stage.size.decisions)
+    await _each_asked(crowd, message, session, stage.size.decisions // 10)
     for number in range(stage.size.rounds):
         stage.say(f"decisions: round {number + 1} of {stage.size.rounds}")
         rounds.append(
@@ -39,6 +42,7 @@ async def measure(stage: Stage) -> Section:
                 "façade": await _asked(hooks, message, session, stage.size.decisions),
                 "plain": _called(message, session, stage.size.decisions),
                 "fence": _fenced(message, session, stage.size.decisions),
+                "crowd": await _each_asked(crowd, message, session, stage.size.decisions // 3),
             }
         )
         await asyncio.sleep(0)
@@ -53,10 +57,15 @@ async def measure(stage: Stage) -> Section:
             ),
             row("beside plain calls", "façade", "µs", rounds, beside=("plain",), yardstick=plain),
             row("the fence alone", "fence", "µs", rounds),
+            row(
+                f"the same with {NUMBER} third-party plugins", "crowd", "µs", rounds,
+                goal=Goal(most=100),
+            ),
         ),
         notes=(
-            "Through the façade: pluggy, the trace of who answered what, isolation of faults.",
+            "Through the façade: the trace of who answered what, isolation of faults.",
             "One message in one prompt, a session at rest, built-in plugins only; processor time.",
+            NOTE,
         ),
         rounds=tuple(rounds),
     )  # fmt: skip
@@ -71,6 +80,16 @@ async def _asked(hooks: Hooks, message: Message, session: Session, count: int) -
         text, _trace = await hooks.format_prompt(messages, session, plan)
         fence(text, FENCE_ID)
     return (time.process_time() - before) / count * 1e6
+
+
+async def _each_asked(hooks: Hooks, message: Message, session: Session, count: int) -> float:
+    """The median of single messages: what one waits for, with its trips to the other thread."""
+    took: list[float] = []
+    for _ in range(count):
+        began = time.perf_counter()
+        await _asked(hooks, message, session, 1)
+        took.append((time.perf_counter() - began) * 1e6)
+    return percentile(took, 0.5)
 
 
 def _called(message: Message, session: Session, count: int) -> float:

@@ -9,17 +9,16 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
-import time
 from collections.abc import Mapping
-from pathlib import Path
 
 import msgspec
 
 from benchmarks.codexes import Missing, wanted_codexes
-from benchmarks.figures import Goal, Round, Row, Section, percentile, row
+from benchmarks.figures import Goal, Round, Row, Section, row
 from benchmarks.hosts import host
+from benchmarks.programs import Place, timed
 from benchmarks.stage import Stage
-from relay_core import Struct, find_places
+from relay_core import find_places
 from relay_plugins.codex.hook_launcher import launcher_file, this_target, write_launcher
 from relay_plugins.codex.manifest import (
     PLUGIN_FOLDER,
@@ -44,7 +43,7 @@ async def measure(stage: Stage) -> Section:
         async with host(stage, codex, "hook", threads=1) as running:
             (agent_id,) = await running.attach()
             programs = _programs(running.environ)
-            place = _Place(
+            place = Place(
                 environ=running.environ,
                 given=running.folder / "given",
                 printed=running.folder / "printed",
@@ -52,7 +51,7 @@ async def measure(stage: Stage) -> Section:
             place.given.write_bytes(_input(running.threads[0]))
             await asyncio.to_thread(place.run, programs[WHOLE])
             assert agent_id in place.printed.read_text(), place.printed.read_text()
-            rounds += await asyncio.to_thread(_rounds, stage, programs, place)
+            rounds += await asyncio.to_thread(timed, stage, "hook", programs, place)
         beside = (BARE,)
         rows = (
             row(WHOLE, WHOLE, "ms", rounds, beside=beside, yardstick=BARE, goal=GOAL),
@@ -89,40 +88,3 @@ def _input(thread: str) -> bytes:
     """What Codex writes to the hook's stdin, as far as it matters."""
     given = {"session_id": thread, "hook_event_name": "SessionStart", "source": "startup"}
     return msgspec.json.encode(given)
-
-
-def _rounds(stage: Stage, programs: Mapping[str, tuple[str, ...]], place: _Place) -> list[Round]:
-    """Run each program in turn; blocks, so that nothing of this process lies in between."""
-    rounds: list[Round] = []
-    for number in range(stage.size.short_rounds):
-        stage.say(f"hook: round {number + 1} of {stage.size.short_rounds}")
-        took: dict[str, list[float]] = {name: [] for name in programs}
-        for _ in range(stage.size.runs):
-            for name, program in programs.items():
-                took[name].append(place.run(program))
-        rounds.append({name: percentile(each, 0.5) for name, each in took.items()})
-    return rounds
-
-
-class _Place(Struct):
-    """Where the programs run: their environment, and files for what they read and print."""
-
-    environ: Mapping[str, str]
-    given: Path
-    printed: Path
-
-    def run(self, program: tuple[str, ...]) -> float:
-        """Run one to its end; milliseconds. With as little around it as the system has."""
-        began = time.perf_counter()
-        pid = os.posix_spawn(program[0], program, self.environ, file_actions=self._files())
-        _, status = os.waitpid(pid, 0)
-        took_ms = (time.perf_counter() - began) * 1_000
-        assert status == 0, (program, self.printed.read_bytes())
-        return took_ms
-
-    def _files(self) -> list[tuple[int, int, str, int, int]]:
-        written = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-        return [
-            (os.POSIX_SPAWN_OPEN, 0, str(self.given), os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 1, str(self.printed), written, 0o600),
-        ]

@@ -22,6 +22,7 @@ from relay_cli.problems import Usage, alone
 from relay_cli.version import version
 from relay_core.clock import SystemClock, SystemRandom
 from relay_core.control import ControlServer
+from relay_core.decision_file import DecisionFile
 from relay_core.discovery import PluginReport, Plugins, discover, installed
 from relay_core.errors import HubUnreachable, SettingsError
 from relay_core.failpoints import ArmedFailpoints, from_environment
@@ -150,6 +151,11 @@ def _host(here: Here, environ: Mapping[str, str], hub: _Hub, plugins: Plugins) -
         clock=SystemClock(),
         random=SystemRandom(),
         failpoint=from_environment(environ),
+        record=DecisionFile(
+            here.places.decisions_file,
+            host=version(),
+            versions={each.name: each.version for each in plugins.reports},
+        ),
     )
 
 

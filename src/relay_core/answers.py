@@ -7,13 +7,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from contextvars import ContextVar
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, Generic, TypeGuard, TypeVar, cast
 
 import msgspec
-import pluggy
 
+from relay_core.chains import Chain, Link
 from relay_core.discovery import BUILT_IN_PREFIX
 from relay_core.errors import RelayError
 from relay_core.messages import AgentId, MessageId, Prompt, Struct
@@ -30,13 +29,8 @@ T = TypeVar("T")
 _NO_ANSWER = msgspec.Raw(b"null")
 _ENCODER = msgspec.json.Encoder()
 
-current_round: ContextVar[Round] = ContextVar("relay_round")
-
 Arguments = tuple[object, ...]
 """What a hook is called with, in the order of its specification."""
-
-Chain = tuple[tuple[str, Callable[..., object]], ...]
-"""Plugins in the order of asking, each with a function that takes a hook's arguments."""
 
 Answered = tuple[str, object]
 """A plugin and what it answered; None where it was silent."""
@@ -77,7 +71,8 @@ class Question(Generic[T]):
     """What one hook may answer: the type, and what must hold beyond it.
 
     `check` gets the answer and the hook's arguments, and raises ValueError or a RelayError. `many`
-    tells a hook that collects every answer from one that stops at the first.
+    tells a hook that collects every answer from one that stops at the first. `as_sound` may say of
+    an answer, without looking at all of it, that it is as good as the sound one it was made of.
     """
 
     def __init__(
@@ -87,11 +82,13 @@ class Question(Generic[T]):
         check: Callable[[T, Arguments], None] | None = None,
         *,
         many: bool = False,
+        as_sound: Callable[[T, T], bool] | None = None,
     ) -> None:
         self.hook = hook
         self.kind = kind
         self.check = check
         self.many = many
+        self.as_sound = as_sound
         self._decoder = msgspec.json.Decoder(kind)
 
     def checked(self, plugin: str, answer: object, arguments: Arguments) -> T:
@@ -105,6 +102,18 @@ class Question(Generic[T]):
         except (ValueError, RelayError, msgspec.MsgspecError) as error:
             raise WrongAnswer(f"wrong answer: {error}") from error
         return value
+
+    def changed(self, plugin: str, received: object, answer: object, arguments: Arguments) -> T:
+        """Give what a wrapper made of a checked answer as the type that it must have."""
+        kind, as_sound = self.kind, self.as_sound
+        if (
+            as_sound is not None
+            and type(answer) is kind
+            and isinstance(received, kind)
+            and as_sound(answer, received)
+        ):
+            return answer
+        return self.checked(plugin, answer, arguments)
 
     def _typed(self, answer: object) -> T:
         if not isinstance(answer, self.kind):
@@ -142,33 +151,16 @@ class Round:
         self._began_s: float | None = None
         self._spent_s: dict[str, float] = {}
 
-    def run(self, caller: pluggy.HookCaller, arguments: Arguments) -> list[object]:
-        """Call the hook and give what came of it, at most one value if the first answer counts.
+    def run(self, chain: Chain, arguments: Arguments) -> Sequence[object]:
+        """Ask the plugins and give what came of it, at most one value if the first answer counts.
 
-        What an implementation raises is raised, and `culprit` names it.
+        What a plugin raises is raised, and `culprit` names it.
         """
         self.arguments = arguments
-        names = caller.spec.argnames if caller.spec else ()
-        token = current_round.set(self)
-        try:
-            result = cast("object", caller(**dict(zip(names, arguments, strict=True))))
-        finally:
-            current_round.reset(token)
+        result = self._around(chain.wrappers, chain.plain)
         if self.question.many:
             return cast("list[object]", result)
-        return [] if result is None else [result]
-
-    def run_plain(self, chain: Chain, arguments: Arguments) -> list[object]:
-        """Do the same without pluggy's machinery, where nobody wraps."""
-        self.arguments = arguments
-        given: list[object] = []
-        for plugin, function in chain:
-            answer = self.ask(plugin, function, arguments)
-            if answer is not None:
-                given.append(answer)
-                if not self.question.many:
-                    break
-        return given
+        return () if result is None else (result,)
 
     def failure(self, error: Exception, agent_id: AgentId | None) -> Failure:
         """Name the plugin that raised this error."""
@@ -184,34 +176,110 @@ class Round:
             self.calls.append(called)
         return msgspec.structs.replace(failure, agent_id=agent_id)
 
-    # --- for the recorders -------------------------------------------------------------------
+    # --- asking ------------------------------------------------------------------------------
 
-    def ask(self, plugin: str, function: Callable[..., object], arguments: Arguments) -> object:
-        """Call a plain implementation."""
-        self.enter(plugin)
+    def _around(self, wrappers: Sequence[Link], plain: Sequence[Link]) -> object:
+        """Give a list where all answers count, else the first answer or None."""
+        if not wrappers:
+            answers = self._inside(plain)
+            return answers if self.question.many else next(iter(answers), None)
+        plugin, function = wrappers[0]
+        wrapper = cast("Generator[None, object, object]", function(*self.arguments))
+        self._step(plugin, wrapper.send, None, first=True)
+        received: object = None
         try:
-            answer = function(*arguments)
-            self._stop_timing(plugin)
-            if answer is not None:
-                answer = self.question.checked(plugin, answer, self.arguments)
-        except SIGNALS as error:
-            raise self.blame(plugin, RuntimeError(f"it raised {type(error).__name__}")) from error
-        except Exception as error:
-            self.blame(plugin, error)
-            raise
-        self.answers.append((plugin, answer))
-        self.leave(plugin)
-        self._saw(plugin, answer)
-        return answer
+            received = self._around(wrappers[1:], plain)
+        except Exception as error:  # noqa: BLE001 - an inner one's; the wrapper may mend it
+            answer = self._step(plugin, wrapper.throw, error)
+        else:
+            answer = self._step(plugin, wrapper.send, received)
+        finally:
+            wrapper.close()
+        return self._taken(plugin, received, answer)
 
-    def enter(self, plugin: str) -> None:
-        """Note that a plugin has the word."""
+    def _inside(self, plain: Sequence[Link]) -> list[object]:
+        question, arguments, answers = self.question, self.arguments, self.answers
+        timed, given = self._timer is not None, list[object]()
+        try:
+            for plugin, function in plain:
+                self.running = plugin
+                if timed:
+                    self._enter(plugin)
+                answer = function(*arguments)
+                if timed:
+                    self._stop_timing(plugin)
+                if answer is not None:
+                    answer = question.checked(plugin, answer, arguments)
+                    given.append(answer)
+                answers.append((plugin, answer))
+                if timed:
+                    self._saw(plugin, answer)
+                if given and not question.many:
+                    break
+        except SIGNALS as error:
+            raise self._blame(RuntimeError(f"it raised {type(error).__name__}")) from error
+        except Exception as error:
+            self._blame(error)
+            raise
+        self.running = None
+        return given
+
+    def _step(
+        self, plugin: str, advance: Callable[[Any], None], given: object, *, first: bool = False
+    ) -> object:
+        """Let a wrapper run up to its yield, or from there to its end."""
+        self._enter(plugin)
+        try:
+            advance(given)
+        except StopIteration as end:
+            if first:
+                raise self._blame(RuntimeError("a wrapper must yield once")) from end
+            self._leave(plugin)
+            return cast("object", end.value)
+        except (SystemExit, asyncio.CancelledError) as error:
+            raise self._blame(RuntimeError(f"it raised {type(error).__name__}")) from error
+        except Exception as error:
+            self._blame(error)
+            raise
+        if not first:
+            raise self._blame(RuntimeError("a wrapper must yield once"))
+        self._leave(plugin)
+        return None
+
+    def _taken(self, plugin: str, received: object, answer: object) -> object:
+        """Take what a wrapper gave for what it was given."""
+        try:
+            if not self.question.many:
+                given = self._replaced(plugin, received, answer)
+            elif _is_list(answer):
+                given = [self._replaced(plugin, None, each) for each in answer]
+            else:
+                raise WrongAnswer("wrong answer: a wrapper of this hook must give a list")
+        except WrongAnswer as error:
+            self.running = plugin
+            self._blame(error)
+            raise
+        self._saw(plugin, given)
+        return given
+
+    def _replaced(self, plugin: str, received: object, answer: object) -> object:
+        if answer is None or answer is received:
+            return answer
+        for _, one in self.answers:
+            if answer is one:
+                return answer
+        value = self.question.changed(plugin, received, answer, self.arguments)
+        self.answers.append((plugin, value))
+        return value
+
+    # --- who has the word, and for how long --------------------------------------------------
+
+    def _enter(self, plugin: str) -> None:
         self.running = plugin
         if self._timer is not None:
             self._began_s = self._timer()
 
-    def leave(self, plugin: str) -> None:
-        """Note that it has not any more; a wrapper has it twice."""
+    def _leave(self, plugin: str) -> None:
         self._stop_timing(plugin)
         self.running = None
 
@@ -221,33 +289,10 @@ class Round:
             self._spent_s[plugin] = self._spent_s.get(plugin, 0.0) + spent_s
             self._began_s = None
 
-    def wrap(self, plugin: str, received: object, answer: object) -> object:
-        """Take what a wrapper gave for what it was given."""
-        try:
-            given = self._wrapped(plugin, received, answer)
-        except WrongAnswer as error:
-            self.blame(plugin, error)
-            raise
-        self._saw(plugin, given)
-        return given
-
-    def _wrapped(self, plugin: str, received: object, answer: object) -> object:
-        if not self.question.many:
-            return self._replaced(plugin, received, answer)
-        if not _is_list(answer):
-            raise WrongAnswer("wrong answer: a wrapper of this hook must give a list")
-        return [self._replaced(plugin, None, each) for each in answer]
-
-    def _replaced(self, plugin: str, received: object, answer: object) -> object:
-        if answer is None or answer is received or any(answer is one for _, one in self.answers):
-            return answer
-        value = self.question.checked(plugin, answer, self.arguments)
-        self.answers.append((plugin, value))
-        return value
-
-    def blame(self, plugin: str, error: Exception) -> Exception:
+    def _blame(self, error: Exception) -> Exception:
         """Remember who raised; an error that only passes through keeps its first culprit."""
-        self.leave(plugin)
+        plugin = self.running or CORE
+        self._leave(plugin)
         own = error is not self.error
         if own:
             self.culprit, self.error = plugin, error
@@ -261,7 +306,7 @@ class Round:
             self.calls.append(Called(plugin=plugin, took_s=spent_s, answer=answer, fault=fault))
 
 
-class Trace(msgspec.Struct, frozen=True):
+class Answers(msgspec.Struct, frozen=True):
     """Who answered what to one question; the decisions are written down when somebody looks.
 
     The last answer that is the object `chosen` is marked; `failures` are told first. A trace is
@@ -291,18 +336,29 @@ class Trace(msgspec.Struct, frozen=True):
             )
 
 
+Trace = Answers | Sequence[Decision]
+"""What the plugins answered to one question, and who failed."""
+
+
 def prompt_trace(
-    answers: Sequence[Answered], chosen: Prompt, failures: Sequence[Decision] = ()
-) -> Trace:
+    answers: Sequence[Answered], chosen: Prompt, failures: Sequence[Decision]
+) -> Answers:
     """The trace of `format_prompt`, which keeps ids and sizes and no body alive."""
     kept: list[Answered] = []
     taken: _Sizes | None = None
+    former: Prompt | None = None
+    parts: list[tuple[MessageId, int]] = []
     for plugin, answer in answers:
-        sizes = _sizes(answer) if isinstance(answer, Prompt) else None
+        sizes: _Sizes | None = None
+        if isinstance(answer, Prompt):
+            # Wrappers hand the same parts on.
+            same = former is not None and answer.parts is former.parts
+            sizes = _Sizes(parts) if same else _sizes(answer)
+            former, parts = answer, sizes.parts
         kept.append((plugin, sizes))
         if answer is chosen:
             taken = sizes
-    return Trace("format_prompt", kept, taken, failures)
+    return Answers("format_prompt", kept, taken, failures)
 
 
 class _Sizes(msgspec.Struct, frozen=True):

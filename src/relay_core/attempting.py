@@ -23,6 +23,7 @@ from relay_core.judging import Judge
 from relay_core.messages import Attempt, AttemptId, Offer
 from relay_core.plans import DeliveryPlan, Mode
 from relay_core.ports import Absent, Evidence, Failpoint, Found, Injection, SessionChanged, Unknown
+from relay_core.recorded import Inquiry
 from relay_core.seat import Seat, log
 from relay_core.sessions import Activity
 
@@ -94,8 +95,16 @@ class Attempts:
             if not offer.message.claimable or self.claims.holds(offer):
                 kept.append(offer)
                 continue
-            wanted, decisions = await seat.hooks.on_claim(offer.message, seat.session())
-            seat.remember(offer.message.id, decisions)
+            session = seat.session()
+            wanted, decisions = await seat.hooks.on_claim(offer.message, session)
+            inquiry = Inquiry(
+                hook="on_claim",
+                session=session,
+                messages=(offer.message,),
+                result=wanted,
+                trace=decisions,
+            )
+            seat.decided(inquiry)
             if not wanted:
                 await self._judge.skip(offer, "claim_declined")
             elif await self.claims.take(offer):
@@ -110,9 +119,17 @@ class Attempts:
         seat, carried = self._seat, offers
         while True:
             messages = [self.claims.marked(offer) for offer in carried]
-            prompt, decisions = await seat.hooks.format_prompt(messages, seat.session(), plan)
-            for message in messages:
-                seat.remember(message.id, decisions)
+            session = seat.session()
+            prompt, decisions = await seat.hooks.format_prompt(messages, session, plan)
+            inquiry = Inquiry(
+                hook="format_prompt",
+                session=session,
+                messages=messages,
+                result=prompt,
+                trace=decisions,
+                plan=plan,
+            )
+            seat.decided(inquiry)
             text = fence(prompt, attempt_id)
             if len(text) <= PROMPT_LIMIT or len(carried) == 1:
                 return text, carried

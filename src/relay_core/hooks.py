@@ -1,4 +1,4 @@
-"""The typed face of the hooks: the only place that calls pluggy's."""
+"""The typed face of the hooks: the only place that calls plugins."""
 
 # Rule 1: a third party's fault never stops a delivery. What raises, hangs or answers with the wrong
 #         type is named, and the hook is asked again without it; what hangs is not asked any more.
@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import inspect
 import logging
 import time
 from collections.abc import (
@@ -34,8 +33,8 @@ import pluggy
 from relay_core.answers import (
     SIGNALS,
     Answered,
+    Answers,
     Arguments,
-    Chain,
     Failure,
     Question,
     Round,
@@ -45,6 +44,7 @@ from relay_core.answers import (
     merged_patches,
     prompt_trace,
 )
+from relay_core.chains import Call, Chain, Link, calls_of
 from relay_core.discovery import BUILT_IN_PREFIX, PluginReport, PluginState
 from relay_core.errors import NobodyAnswered, PluginConflict, PluginError, RelayError
 from relay_core.events import PluginFailed, RelayEvent, messages_of
@@ -53,7 +53,6 @@ from relay_core.hookspecs import DECISION_HOOKS, HOOK_NAMES
 from relay_core.messages import Message, Prompt
 from relay_core.plans import Decision, DeliveryPlan, HookCall, Ruling, Verdict
 from relay_core.ports import AdapterRegistrar, Relay
-from relay_core.recorders import caller_of, plain_chain, with_recorders
 from relay_core.sessions import Environment, Registration, RegistrationPatch, Session
 from relay_core.workers import CallAbandoned, Runner, WorkerThread
 
@@ -71,19 +70,35 @@ _DEFAULTS = {
     "format_context": "relay.prompt",
 }
 
+MUST_ANSWER = tuple(_DEFAULTS)
+"""The hooks that somebody must answer; without an answer nothing is delivered."""
+
 
 def _check_plan(plan: DeliveryPlan, arguments: Arguments) -> None:
-    shown = len(_messages_of(arguments))
+    shown = len(cast("Sequence[Message]", arguments[0]))
     if plan.take is not None and not 1 <= plan.take <= shown:
         raise ValueError(f"take={plan.take} of {shown} messages")
 
 
 def _check_prompt(prompt: Prompt, arguments: Arguments) -> None:
-    wanted = [message.id for message in _messages_of(arguments)]
+    wanted = [message.id for message in cast("Sequence[Message]", arguments[0])]
     shown = [part.message_id for part in prompt.parts]
     if shown != wanted:
         raise ValueError(f"it shows the messages {shown}, asked for were {wanted}")
     check_names(prompt)
+
+
+def _only_words_differ(prompt: Prompt, sound: Prompt) -> bool:
+    """Tell of a prompt whose parts are the very same, with words that are plain text."""
+    return (
+        prompt.parts is sound.parts
+        and _is_plain_text(prompt.header)
+        and _is_plain_text(prompt.footer)
+    )
+
+
+def _is_plain_text(value: object) -> bool:
+    return type(value) is str and value.isascii()
 
 
 def _messages_of(arguments: Arguments) -> Sequence[Message]:
@@ -103,7 +118,7 @@ _MESSAGE = Question("on_message", Verdict, many=True)
 _CLAIM = Question("on_claim", bool, many=True)
 _DELIVER = Verdict.deliver()
 _CHOOSE = Question("choose_delivery", DeliveryPlan, _check_plan)
-_PROMPT = Question("format_prompt", Prompt, _check_prompt)
+_PROMPT = Question("format_prompt", Prompt, _check_prompt, as_sound=_only_words_differ)
 _CONTEXT = Question("format_context", str)
 
 
@@ -131,7 +146,7 @@ class Hooks:
         failed: Callable[[Failure], None] | None = None,
         timer: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self._manager = with_recorders(manager)
+        self._calls = {hook: calls_of(manager, hook) for hook in HOOK_NAMES}
         self._reports = {report.name: report for report in reports}
         self._strict = strict
         self._run: Runner = runner or WorkerThread()
@@ -139,13 +154,10 @@ class Hooks:
         self._timer = timer
         self._listeners: dict[object, Callable[[HookCall], None]] = {}
         self._aside: frozenset[str] = frozenset()
-        self._callers: dict[tuple[str, frozenset[str]], pluggy.HookCaller] = {}
-        self._chains: dict[tuple[str, frozenset[str]], Chain | None] = {}
-        self._unrecorded = manager
+        self._chains: dict[tuple[str, frozenset[str]], Chain] = {}
         self._foreign: frozenset[str] = frozenset()
-        self._built_in: dict[str, Chain] = {}
+        self._built_in: dict[str, tuple[Link, ...]] = {}
         self._sort()
-        self._implementers = {hook: self._names(hook) for hook in HOOK_NAMES}
         self._telling: set[asyncio.Task[None]] = set()
 
     def reports(self) -> tuple[PluginReport, ...]:
@@ -169,7 +181,7 @@ class Hooks:
 
     async def on_register(
         self, registration: Registration, environment: Environment
-    ) -> tuple[RegistrationPatch, Sequence[Decision]]:
+    ) -> tuple[RegistrationPatch, Trace]:
         """Ask every plugin what it knows of a session; for each field the one asked first wins.
 
         A session that cannot be described as its user wants does not register: SettingsError is
@@ -187,7 +199,7 @@ class Hooks:
             _MESSAGE, asked, session
         )
         strictest = max(verdicts, key=_strictness) if verdicts else None
-        return strictest or _DELIVER, Trace("on_message", answers, strictest, failures)
+        return strictest or _DELIVER, Answers("on_message", answers, strictest, failures)
 
     async def on_claim(self, message: Message, session: Session) -> tuple[bool, Trace]:
         """Ask every plugin whether to claim; any False wins, and silence means yes."""
@@ -196,7 +208,7 @@ class Hooks:
             _CLAIM, asked, session
         )
         wanted = False not in words
-        return wanted, Trace("on_claim", answers, wanted, failures)
+        return wanted, Answers("on_claim", answers, wanted, failures)
 
     async def choose_delivery(
         self, messages: Sequence[Message], session: Session
@@ -207,7 +219,7 @@ class Hooks:
             _CHOOSE, asked, session
         )
         plan = given[0] if given else _nobody("choose_delivery")
-        return plan, Trace("choose_delivery", answers, plan, failures)
+        return plan, Answers("choose_delivery", answers, plan, failures)
 
     async def format_prompt(
         self, messages: Sequence[Message], session: Session, plan: DeliveryPlan
@@ -227,23 +239,24 @@ class Hooks:
         """Ask for the text that a session is given when it starts; PluginError when nobody does."""
         given, answers, failures = await self._ask(_CONTEXT, (session,), session)
         text = given[0] if given else _nobody("format_context")
-        return text, Trace("format_context", answers, text, failures)
+        return text, Answers("format_context", answers, text, failures)
 
     # --- observers ---------------------------------------------------------------------------
 
     async def on_event(self, event: RelayEvent, session: Session | None) -> None:
         """Tell every plugin what has happened, each isolated; returns when all have answered."""
-        names = [name for name in self._implementers["on_event"] if name not in self._aside]
-        if len(names) == 1:
-            await self._observe(names[0], event, session)
-        elif names:
-            await asyncio.gather(*(self._observe(name, event, session) for name in names))
+        told = [each for each in self._calls["on_event"] if each.plugin not in self._aside]
+        if len(told) == 1:
+            await self._observe(told[0], event, session)
+        elif told:
+            await asyncio.gather(*(self._observe(each, event, session) for each in told))
 
-    async def _observe(self, name: str, event: RelayEvent, session: Session | None) -> None:
+    async def _observe(self, call: Call, event: RelayEvent, session: Session | None) -> None:
+        name = call.plugin
         began_s, failure = self._timer(), None
         cause: Exception | None = None
         try:
-            await self._tell(name, event, session)
+            await self._tell(call, event, session)
         except CallAbandoned as error:
             failure, cause = Failure.hung(name, "on_event", OBSERVER_LIMIT_S), error
         except Exception as error:  # noqa: BLE001 - an observer may do anything; nothing comes of it
@@ -252,21 +265,14 @@ class Hooks:
         if failure is not None and cause is not None:
             self._fail(failure, cause)
 
-    async def _tell(self, name: str, event: RelayEvent, session: Session | None) -> None:
-        caller = self._only(name, "on_event")
-        (implementation,) = caller.get_hookimpls()
-
-        def call() -> list[Awaitable[object]]:
-            return cast("list[Awaitable[object]]", caller(event=event, session=session))
-
-        if inspect.iscoroutinefunction(implementation.function):
+    async def _tell(self, call: Call, event: RelayEvent, session: Session | None) -> None:
+        if call.coroutine:
             async with asyncio.timeout(OBSERVER_LIMIT_S):
-                for answer in call():
-                    await answer
-        elif name.startswith(BUILT_IN_PREFIX):
-            call()
+                await cast("Awaitable[object]", call.function(event, session))
+        elif call.plugin.startswith(BUILT_IN_PREFIX):
+            call.function(event, session)
         else:
-            await self._run(call, OBSERVER_LIMIT_S)
+            await self._run(functools.partial(call.function, event, session), OBSERVER_LIMIT_S)
 
     # --- contributions -----------------------------------------------------------------------
 
@@ -276,10 +282,11 @@ class Hooks:
         PluginConflict is passed on, and so is a built-in plugin's fault; a third party's is
         reported.
         """
-        for name in self._implementers["register_adapters"]:
+        for call in self._calls["register_adapters"]:
+            name = call.plugin
             began_s = self._timer()
             try:
-                self._only(name, "register_adapters")(register=registrar(name))
+                call.function(registrar(name))
             except Exception as error:
                 failure = Failure.of(name, "register_adapters", error)
                 self._show_act(name, "register_adapters", began_s, failure)
@@ -298,11 +305,12 @@ class Hooks:
         stop = asyncio.Event()
         tasks: dict[str, asyncio.Task[None]] = {}
         try:
-            for name in self._implementers["start"]:
+            for call in self._calls["start"]:
+                name = call.plugin
                 if name in self._aside:
                     continue
                 ready = asyncio.Event()
-                work = self._keep(name, relay(name), ready, stop)
+                work = self._keep(call, relay(name), ready, stop)
                 tasks[name] = asyncio.create_task(work, name=f"plugin {name}")
                 await self._until_ready(name, tasks[name], ready)
             yield
@@ -311,17 +319,20 @@ class Hooks:
             await self._until_stopped(tasks)
 
     async def _keep(
-        self, name: str, relay: Relay, ready: asyncio.Event, stop: asyncio.Event
+        self, call: Call, relay: Relay, ready: asyncio.Event, stop: asyncio.Event
     ) -> None:
-        began_s = self._timer()
+        name, began_s = call.plugin, self._timer()
         try:
-            for opened in cast("list[object]", self._only(name, "start")(relay=relay)):
-                if not isinstance(opened, AbstractAsyncContextManager):
-                    raise TypeError("it must give an async context manager")
-                async with cast("AbstractAsyncContextManager[object]", opened):
-                    self._show_act(name, "start", began_s)
-                    ready.set()
-                    await stop.wait()
+            opened = call.function(relay)
+            if opened is None:
+                self._show_act(name, "start", began_s)
+                return
+            if not isinstance(opened, AbstractAsyncContextManager):
+                raise TypeError("it must give an async context manager")
+            async with cast("AbstractAsyncContextManager[object]", opened):
+                self._show_act(name, "start", began_s)
+                ready.set()
+                await stop.wait()
         except Exception as error:
             failure = Failure.of(name, "start", error)
             if not ready.is_set():
@@ -329,9 +340,6 @@ class Hooks:
                 if name.startswith(BUILT_IN_PREFIX):
                     raise
             self._fail(failure, error)
-        else:
-            if not ready.is_set():
-                self._show_act(name, "start", began_s)
 
     async def _until_ready(self, name: str, task: asyncio.Task[None], ready: asyncio.Event) -> None:
         began_s = self._timer()
@@ -373,13 +381,13 @@ class Hooks:
         None where that does not go through: `_ask` then finds out whose fault it is. Decisions may
         be asked twice, they are the same for the same arguments.
         """
-        chain = self._built_in.get(question.hook)
-        if chain is None or self._listeners:
+        links = self._built_in.get(question.hook)
+        if links is None or self._listeners:
             return None
         given: list[T] = []
         answers: list[Answered] = []
         try:
-            for plugin, function in chain:
+            for plugin, function in links:
                 answer = function(*asked)
                 answers.append((plugin, answer))
                 if answer is None:
@@ -412,7 +420,7 @@ class Hooks:
                 failure, cause = now.failure(error, agent_id), error
             else:
                 self._show_round(now, session)
-                return cast("list[T]", result), now.answers, failures
+                return cast("Sequence[T]", result), now.answers, failures
             self._show_round(now, session)
             self._note(failure)
             # A session that its user's plugins cannot describe does not register: fail closed.
@@ -425,17 +433,13 @@ class Hooks:
             left_out |= {failure.plugin}
             self._announce(failure, session)
 
-    def _call(self, now: Round, left_out: frozenset[str], asked: Arguments) -> list[object]:
+    def _call(self, now: Round, left_out: frozenset[str], asked: Arguments) -> Sequence[object]:
         # What was set aside while this call waited for its turn is not asked either.
-        hook, left_out = now.question.hook, left_out | self._aside
-        chain = self._chain(hook, left_out)
-        if chain is not None:
-            return now.run_plain(chain, asked)
-        return now.run(self._without(hook, left_out), asked)
+        return now.run(self._chain(now.question.hook, left_out | self._aside), asked)
 
     def _announce(self, failure: Failure, session: Session | None) -> None:
         """Let the observers hear of a fault, without holding up the decision."""
-        if session is None or not self._implementers["on_event"]:
+        if session is None or not self._calls["on_event"]:
             return
         event = PluginFailed(
             at_ms=session.now,
@@ -456,14 +460,15 @@ class Hooks:
     def _note(self, failure: Failure) -> None:
         """Put a failure into the report and the log, and tell whoever wants to know."""
         name = failure.plugin
-        log.warning("plugin %s: %s: %s", name, failure.hook, failure.detail)
+        report = self._reports.get(name)
+        whose = name if report is None else f"{name} of {report.distribution}"
+        log.warning("plugin %s: %s: %s", whose, failure.hook, failure.detail)
         # What comes with the relay is never left out: without relay.profiles, say, a session would
         # register as something else than its user wants.
         aside = failure.set_aside and not name.startswith(BUILT_IN_PREFIX)
         if aside:
             self._aside |= {name}
             self._sort()
-        report = self._reports.get(name)
         if report is not None:
             state = PluginState.SET_ASIDE if aside else report.state
             reason = f"{failure.hook}: {failure.detail}"
@@ -516,12 +521,7 @@ class Hooks:
         for listener in tuple(self._listeners.values()):
             listener(call)
 
-    # --- callers -----------------------------------------------------------------------------
-
-    def _names(self, hook: str) -> tuple[str, ...]:
-        """The plugins that implement a hook, the one asked first in front."""
-        caller = caller_of(self._manager, hook)
-        return tuple(each.plugin_name for each in reversed(caller.get_hookimpls()))
+    # --- who is asked ------------------------------------------------------------------------
 
     def _sort(self) -> None:
         """Find out how each decision hook is asked, now that some plugins are set aside.
@@ -531,29 +531,18 @@ class Hooks:
         foreign = {
             hook
             for hook in DECISION_HOOKS
-            for name in self._names(hook)
-            if not name.startswith(BUILT_IN_PREFIX) and name not in self._aside
+            for each in self._calls[hook]
+            if not each.plugin.startswith(BUILT_IN_PREFIX) and each.plugin not in self._aside
         }
         self._foreign = frozenset(foreign | {"on_register"})
         ours = {hook: self._chain(hook, self._aside) for hook in DECISION_HOOKS - self._foreign}
-        self._built_in = {hook: chain for hook, chain in ours.items() if chain is not None}
+        self._built_in = {hook: each.plain for hook, each in ours.items() if not each.wrappers}
 
-    def _chain(self, hook: str, left_out: frozenset[str]) -> Chain | None:
-        key = hook, left_out
-        if key not in self._chains:
-            self._chains[key] = plain_chain(self._unrecorded, hook, left_out)
-        return self._chains[key]
-
-    def _without(self, hook: str, names: frozenset[str]) -> pluggy.HookCaller:
-        found = self._callers.get((hook, names))
+    def _chain(self, hook: str, left_out: frozenset[str]) -> Chain:
+        found = self._chains.get((hook, left_out))
         if found is None:
-            plugins = [self._manager.get_plugin(name) for name in names]
-            found = self._manager.subset_hook_caller(hook, [each for each in plugins if each])
-            self._callers[hook, names] = found
+            found = self._chains[hook, left_out] = Chain.of(self._calls[hook], left_out)
         return found
-
-    def _only(self, name: str, hook: str) -> pluggy.HookCaller:
-        return self._without(hook, frozenset(self._implementers[hook]) - {name})
 
 
 # --- small things ----------------------------------------------------------------------------

@@ -45,6 +45,7 @@ from relay_core.ports import (
     SessionSeen,
     Spawner,
 )
+from relay_core.recorded import DecisionRecord, NoRecord
 from relay_core.registrar import NO_TABLE, Contributions, Power, Registrar
 from relay_core.seat import Seams, SidecarSettings
 from relay_core.sessions import Environment, Registration, RegistrationPatch
@@ -98,8 +99,10 @@ class Host:
         random: Random,
         failpoint: Failpoints,
         spawn: Spawner = asyncio.create_task,
+        record: DecisionRecord | None = None,
     ) -> None:
         self._spawn = spawn
+        self._record = record or NoRecord()
         self._settings = settings
         self._places = places
         self._environ = environ
@@ -130,7 +133,7 @@ class Host:
         await self._control.open()
         try:
             async with self._hooks.start(self._power), asyncio.TaskGroup() as tasks:
-                work = [self._keep_stream(), self._serve(), self._reattach()]
+                work = [self._keep_stream(), self._serve(), self._reattach(), self._record.keep()]
                 work += map(self._watch, self._contributions.adapters.values())
                 helpers = [tasks.create_task(each) for each in work]
                 self.ready.set()
@@ -142,6 +145,7 @@ class Host:
             await self._control.close()
             for adapter in self._contributions.adapters.values():
                 await adapter.close()
+            await self._record.flush()
 
     def stop(self, *, handover: bool = False) -> None:
         """End `run`; running attempts are finished first, for a few seconds."""
@@ -198,6 +202,7 @@ class Host:
             clock=self._clock,
             random=self._random,
             failpoint=self._failpoint,
+            record=self._record,
         )
         sidecar = Sidecar(seen, seams, self._settings.sidecar, changed=self._serve_again.set)
         self._sidecars[place] = sidecar

@@ -15,11 +15,25 @@ from relay_core.events import Arrived, WasHeld, WasSkipped
 from relay_core.hub_api import VerdictRequest
 from relay_core.messages import OPERATOR, DeliveryId, DeliveryState, Offer
 from relay_core.plans import Decision, Ruling, Verdict
+from relay_core.recorded import Inquiry
 from relay_core.seat import Seat, plain
+from relay_core.sessions import Session
 
 _APPROVED = Decision(
     hook="on_message", plugin=OPERATOR, answer=msgspec.Raw(b'"approved"'), chosen=True
 )
+
+
+def ruled(
+    verdict: Verdict, decisions: Trace, session: Session, *, approved: bool
+) -> tuple[Verdict, Trace]:
+    """Take a hold that is over, or that a human has ended, for none; pure."""
+    over = verdict.until_ms is not None and verdict.until_ms <= session.now
+    if verdict.ruling is not Ruling.HOLD or not (over or approved):
+        return verdict, decisions
+    if approved:
+        decisions = (*(replace(each, chosen=False) for each in decisions), _APPROVED)
+    return Verdict.deliver(), decisions
 
 
 class Judge:
@@ -69,16 +83,19 @@ class Judge:
         return True
 
     async def _verdict(self, offer: Offer) -> Verdict:
-        """Ask the plugins; a hold that is over, or that a human has ended, is none."""
+        """Ask the plugins, and keep what they answered."""
         session, approved = self._seat.session(), offer.delivery.approved_ms is not None
-        decisions: Trace | Sequence[Decision]
-        verdict, decisions = await self._seat.hooks.on_message(offer.message, session)
-        over = verdict.until_ms is not None and verdict.until_ms <= session.now
-        if verdict.ruling is Ruling.HOLD and (over or approved):
-            verdict = Verdict.deliver()
-            if approved:
-                decisions = (*(replace(each, chosen=False) for each in decisions), _APPROVED)
-        self._seat.remember(offer.message.id, decisions)
+        answer, trace = await self._seat.hooks.on_message(offer.message, session)
+        verdict, decisions = ruled(answer, trace, session, approved=approved)
+        inquiry = Inquiry(
+            hook="on_message",
+            session=session,
+            messages=(offer.message,),
+            result=verdict,
+            trace=decisions,
+            approved=approved,
+        )
+        self._seat.decided(inquiry)
         return verdict
 
     async def _give(self, offer: Offer, verdict: Verdict) -> None:

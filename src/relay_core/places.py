@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -49,6 +48,11 @@ class Places(Struct):
         return self.data / "host.json"
 
     @property
+    def decisions_file(self) -> Path:
+        """What was decided about messages, and why; 0600."""
+        return self.data / "decisions.jsonl"
+
+    @property
     def logs(self) -> Path:
         """Log files of detached hosts."""
         return self.data / "logs"
@@ -56,6 +60,8 @@ class Places(Struct):
     @property
     def control_socket(self) -> Path:
         """The host's control socket; short, because longer paths fail at 107 bytes."""
+        import hashlib  # heavy, and few need the socket
+
         digest = hashlib.sha256(os.fsencode(self.data)).hexdigest()[:16]
         return self.sockets / f"{digest}.sock"
 

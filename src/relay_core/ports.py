@@ -6,10 +6,9 @@ when these are passed in; in production `relay_core.host` passes the real ones.
 
 from __future__ import annotations
 
-import asyncio
 import enum
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -53,6 +52,9 @@ from relay_core.sessions import (
     RegistrationPatch,
     Turn,
 )
+
+if TYPE_CHECKING:
+    import asyncio  # as much to import as all else here
 
 
 class Failpoint(enum.StrEnum):

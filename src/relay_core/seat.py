@@ -11,7 +11,7 @@ import msgspec
 
 from relay_core import outlook as outlooks
 from relay_core import retry
-from relay_core.answers import Trace
+from relay_core.answers import Answers, Trace
 from relay_core.errors import HubRefused, HubUnreachable, RelayError
 from relay_core.events import RelayEvent
 from relay_core.hooks import Hooks
@@ -20,6 +20,7 @@ from relay_core.messages import MessageId, Offer, Struct, starts_no_turn
 from relay_core.plans import Decision
 from relay_core.policies import OwnPolicy, policy_for
 from relay_core.ports import Adapter, Clock, Failpoints, HubPort, Random, SessionSeen
+from relay_core.recorded import DecisionRecord, Inquiry, NoRecord
 from relay_core.sessions import Agent, Policy, RegistrationPatch, Session, agent_id_for
 
 log = logging.getLogger("relay.sidecar")
@@ -70,6 +71,7 @@ class Seams(Struct):
     clock: Clock
     random: Random
     failpoint: Failpoints
+    record: DecisionRecord = NoRecord()
 
 
 class Seat:
@@ -84,6 +86,7 @@ class Seat:
         self.clock = seams.clock
         self.random = seams.random
         self.failpoint = seams.failpoint
+        self._record = seams.record
         self.agent_id = agent_id_for(seen.provider, seen.cwd, seen.thread_id)
         self.instance_id = seams.random.token_hex(8)
         self.epoch = 0
@@ -97,7 +100,7 @@ class Seat:
         self.claims_held: Callable[[], int] = lambda: 0
         self.last_error: str | None = None
         self._told: asyncio.Queue[tuple[RelayEvent, Session]] = asyncio.Queue(EVENTS_KEPT)
-        self._decisions: dict[MessageId, list[Trace | Sequence[Decision]]] = {}
+        self._decisions: dict[MessageId, list[Trace]] = {}
 
     @property
     def key(self) -> str:
@@ -210,7 +213,14 @@ class Seat:
         if oldest_ms is None or oldest_ms >= quiet_ms:
             self.quiet_until_ms = None
 
-    def remember(self, message_id: MessageId, decisions: Trace | Sequence[Decision]) -> None:
+    def decided(self, inquiry: Inquiry) -> None:
+        """Keep what the plugins answered, for `show --why` and on the record."""
+        trace = inquiry.trace if isinstance(inquiry.trace, Answers) else tuple(inquiry.trace)
+        for message in inquiry.messages:
+            self.remember(message.id, trace)
+        self._record.add(inquiry)
+
+    def remember(self, message_id: MessageId, decisions: Trace) -> None:
         """Keep what the plugins answered about a message; the oldest messages are forgotten."""
         kept = self._decisions.setdefault(message_id, [])
         kept.append(decisions)

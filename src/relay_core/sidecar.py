@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -38,14 +38,16 @@ from relay_core.messages import (
     AgentId,
     DeliveryId,
     DeliveryState,
+    Message,
     MessageId,
     Offer,
 )
 from relay_core.plans import Decision, DeliveryPlan, Mode
 from relay_core.ports import Failpoint, SessionEvent, SessionSeen, SessionTurnEnded
+from relay_core.recorded import Inquiry
 from relay_core.registering import known_of, request_for
 from relay_core.seat import Seams, Seat, SidecarSettings, log
-from relay_core.sessions import Activity
+from relay_core.sessions import Activity, Session
 from relay_core.status_file import StatusFile
 from relay_core.turn_reports import TurnReports
 from relay_core.waiting import Situation, Wait, why_wait
@@ -57,13 +59,20 @@ MOVED_PAUSE_MS = 50
 """How long a session that moved under an attempt is given to say where to."""
 
 
-GOES_ALONG = Decision(
-    hook="choose_delivery",
-    plugin=CORE,
-    answer=as_json(DeliveryPlan.wait("it starts no turn: it goes with the next message that does")),
-    chosen=True,
-)
+COMPANY = DeliveryPlan.wait("it starts no turn: it goes with the next message that does")
+GOES_ALONG = Decision(hook="choose_delivery", plugin=CORE, answer=as_json(COMPANY), chosen=True)
 """What `show --why` says of a message that waits for others to go with."""
+
+
+def _about_plan(
+    messages: Sequence[Message],
+    session: Session,
+    plan: DeliveryPlan,
+    decisions: Iterable[Decision],
+) -> Inquiry:
+    return Inquiry(
+        hook="choose_delivery", session=session, messages=messages, result=plan, trace=decisions
+    )
 
 
 class Sidecar:
@@ -417,15 +426,16 @@ class Sidecar:
 
     async def _plan(self, offers: tuple[Offer, ...]) -> DeliveryPlan:
         seat = self._seat
-        messages = [offer.message for offer in offers]
-        plan, decisions = await seat.hooks.choose_delivery(messages, seat.session())
-        for message in messages:
-            seat.remember(message.id, decisions)
+        messages, session = [offer.message for offer in offers], seat.session()
+        plan, decisions = await seat.hooks.choose_delivery(messages, session)
+        seat.decided(_about_plan(messages, session, plan, decisions))
         return plan
 
     def _remember_company(self, waiting: Sequence[Offer]) -> None:
-        for offer in waiting:
-            self._seat.remember(offer.message.id, (GOES_ALONG,))
+        if waiting:
+            messages = [offer.message for offer in waiting]
+            inquiry = _about_plan(messages, self._seat.session(), COMPANY, (GOES_ALONG,))
+            self._seat.decided(inquiry)
 
     def _why_wait(
         self,

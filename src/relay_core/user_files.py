@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
 from pathlib import Path
 
 from relay_core.errors import SettingsError
@@ -63,6 +62,8 @@ def replace_user_file(path: Path, content: bytes, *, durable: bool = True) -> No
     """
     # A name that nobody can foresee: the folder may be one in which others write, and two threads
     # may write at the same time.
+    import tempfile  # heavy, and whoever only reads needs none
+
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     fresh = Path(name)
     try:

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from installed_plugins import install
 from other_user import OtherUser
 from patient import Patient, codes
 from relay_core.errors import HubRefused
@@ -33,23 +34,8 @@ def patient(relay: Relay) -> Patient:
     return Patient(relay)
 
 
-def install(patient: Patient, name: str, code: str, *, distribution: str | None = None) -> None:
-    """Put a package with one plugin where the patient's Python finds it."""
-    folder = patient.relay.home.parent / "packages"
-    distribution = distribution or f"{name}-dist"
-    module = distribution.replace("-", "_")
-    described = folder / f"{module}-1.0.dist-info"
-    described.mkdir(parents=True)
-    (folder / f"{module}.py").write_text(code)
-    (described / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n"
-    )
-    (described / "entry_points.txt").write_text(f"[agent_relay]\n{name} = {module}\n")
-    patient.relay.environ["PYTHONPATH"] = str(folder)
-
-
 def test_a_plugin_that_cannot_be_loaded_is_blocked(patient: Patient):
-    install(patient, "loud", "raise RuntimeError('not today')\n")
+    install(patient.relay, "loud", "raise RuntimeError('not today')\n")
 
     finding = patient.finding("plugin-failed", apart=True)
     assert "not today" in finding["detail"]
@@ -60,8 +46,8 @@ def test_a_plugin_that_cannot_be_loaded_is_blocked(patient: Patient):
 
 
 def test_of_two_plugins_of_one_name_one_is_blocked(patient: Patient):
-    install(patient, "loud", HANGING, distribution="first-dist")
-    install(patient, "loud", HANGING, distribution="second-dist")
+    install(patient.relay, "loud", HANGING, distribution="first-dist")
+    install(patient.relay, "loud", HANGING, distribution="second-dist")
 
     finding = patient.finding("plugin-conflict", apart=True)
     assert "host-missing" not in codes(patient.looked(apart=True))
@@ -82,7 +68,7 @@ def test_a_name_that_no_plugin_has_is_taken_out(patient: Patient):
 
 
 def test_a_plugin_that_hung_is_asked_again_after_a_restart(patient: Patient):
-    install(patient, "slow", HANGING)
+    install(patient.relay, "slow", HANGING)
     patient.config('[plugin."relay.echo"]\nagents = ["ada"]\n')
     patient.relay("up", "--detach").worked()
     patient.relay("send", "ada", "hello", "--wait", "30").worked()

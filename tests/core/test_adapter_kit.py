@@ -1,34 +1,49 @@
 """The conformance kit passes adapters that keep the port's promises, and finds out those that do
 not, at the check that says what is wrong with them."""
 
+import asyncio
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+import looptime
 import pytest
 
 import wrong_adapters as wrong
 from relay_core import Adapter
-from relay_core.testing import MemoryAgent, SeededRandom, VirtualClock, virtual_runner
-from relay_core.testing.adapter_kit import AdapterReport, Verdict, check_adapter, check_names
+from relay_core.testing import MemoryAgent, SeededRandom, VirtualClock
+from relay_core.testing.adapter_kit import (
+    AdapterReport,
+    Capability,
+    CheckResult,
+    Verdict,
+    check_adapter,
+    check_names,
+    markdown,
+    matrix_text,
+)
 from relay_core.testing.memory_driver import MemoryAdapter, MemoryDriver
 from relay_plugins.echo.testing import EchoDriver
 
 
 def virtually(work: Callable[[], Any]) -> Any:
     """Run the kit in a loop on which time jumps."""
-    with virtual_runner() as runner:
+    with asyncio.Runner(
+        loop_factory=lambda: looptime.new_event_loop(start=0.0, noop_cycles=1)
+    ) as runner:
         return runner.run(work())
 
 
 @cache
-def measured(adapter: Callable[[MemoryAgent], Adapter]) -> AdapterReport:
+def measured(adapter: Callable[[MemoryAgent], Adapter], *only: str) -> AdapterReport:
     """What the kit says of an adapter to the agent in memory; the same each time."""
 
     async def work() -> AdapterReport:
         driver = MemoryDriver(VirtualClock(), SeededRandom("agent"), adapter)
         try:
-            return await check_adapter(driver, random=SeededRandom("kit"))
+            return await check_adapter(driver, random=SeededRandom("kit"), only=only or None)
         finally:
             await driver.memory.close()
 
@@ -130,6 +145,24 @@ def test_a_claim_that_is_not_kept_is_said_with_what_was_measured():
     assert (row.claimed, row.measured, row.kept) == ("live", "none", False)
 
 
+@pytest.mark.parametrize(
+    ("adapter", "name", "value"),
+    [
+        (wrong.ProvesByText, "prove", "by_text"),
+        (wrong.SteersAtTheNextStep, "steer", "next_step"),
+        (wrong.TellsAnswersInTheirOrder, "reply", "ordered"),
+    ],
+)
+def test_what_an_honest_adapter_can_do_less_is_measured_as_it_says(
+    adapter: type[MemoryAdapter], name: str, value: str
+):
+    report = measured(adapter)
+
+    assert report.failed == ()
+    (row,) = [each for each in report.matrix if each.name == name]
+    assert (row.claimed, row.measured) == (value, value)
+
+
 def test_an_adapter_that_admits_to_prove_nothing_keeps_its_word():
     report = measured(wrong.ProvesNothing)
 
@@ -162,6 +195,19 @@ def test_an_adapter_that_raises_is_told_with_its_error():
     }
 
 
+def test_an_adapter_that_hangs_is_told_and_stops_no_other_check():
+    class Hanging(MemoryAdapter):
+        async def find(self, key: str, attempt: Any, *, marker: str | None = None) -> Any:
+            await asyncio.Event().wait()
+
+    hangs = "a_new_adapter_finds_what_its_forerunner_brought"
+    report = measured(Hanging, hangs, "an_agent_that_died_is_away_until_it_is_back", "reply")
+
+    told = {each.name: (each.verdict, each.detail) for each in report.checks}
+    assert told[hangs] == (Verdict.FAILED, "it took longer than 120 s")
+    assert told["reply"] == (Verdict.OK, "")
+
+
 def test_an_adapter_whose_reports_end_with_an_error_is_told_with_it():
     class Silent(MemoryAdapter):
         async def sessions(self) -> Any:
@@ -172,3 +218,32 @@ def test_an_adapter_whose_reports_end_with_an_error_is_told_with_it():
 
     assert len(report.failed) == len(report.checks)
     assert "no way to the agent" in report.checks[0].detail
+
+
+def test_a_page_keeps_the_columns_whatever_an_agent_says():
+    seen = CheckResult(name="wake", line="It wakes.", verdict=Verdict.FAILED, detail="a|b")
+    row = Capability(name="wake", claimed="yes", measured="not measured", why="no | yes")
+    report = AdapterReport(adapter="x", agent="X 1", checks=(seen,), matrix=(row,))
+
+    assert markdown(report).splitlines() == [
+        "| capability | claimed | measured | |",
+        "| --- | --- | --- | --- |",
+        "| wake | yes | not measured | no \\| yes |",
+        "",
+        "| check | result | |",
+        "| --- | --- | --- |",
+        "| It wakes. | failed | a\\|b |",
+    ]
+    assert matrix_text(report).splitlines() == [
+        "capability  claimed  measured",
+        "wake        yes      not measured  no | yes",
+    ]
+
+
+def test_the_kit_needs_nothing_that_only_tests_have():
+    code = (
+        "import sys, relay_core.testing.adapter_kit, relay_core.testing.installed_check\n"
+        "assert not {'pytest', 'looptime', 'hypothesis'} & set(sys.modules)"
+    )
+
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

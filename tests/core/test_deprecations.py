@@ -14,6 +14,7 @@ from relay_core.deprecations import Departing, heard
 from relay_core.discovery import DISTRIBUTION, Candidate, PluginState, check, discover, new_manager
 from relay_core.hooks import Hooks
 from relay_core.hookspecs import HOOK_NAMES, hookspec
+from relay_core.testing import Harness
 from sample_plugins import plugin, ready, third_party
 from values import message, session
 
@@ -144,6 +145,14 @@ def test_an_author_who_registers_a_plugin_in_a_test_is_warned_where_the_hook_sta
         new_manager().register(plugin(hookimpl(on_claim)), "mine")
 
     assert told[0].filename == __file__
+
+
+def test_the_harness_warns_an_author_of_what_a_plugin_uses(relay: Harness, monkeypatch):
+    deprecate(monkeypatch, "on_claim", warn_on_impl=RelayDeprecated("on_claim goes in 0.4"))
+    relay.load(plugin(hookimpl(on_claim)), "mine")
+
+    with pytest.warns(RelayDeprecated, match=r"plugin mine: on_claim goes in 0\.4 \(test_depr"):
+        relay.open()
 
 
 def test_other_warnings_of_a_plugin_go_where_they_go():

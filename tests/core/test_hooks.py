@@ -501,6 +501,37 @@ async def test_wrappers_decorate_what_others_wrote_and_both_are_traced():
     ]
 
 
+async def test_a_wrapper_may_sign_with_more_than_ascii():
+    prompts = asked(default_prompt(), wrapping("signer", with_footer("gesehen: größer")))
+    prompt, _ = await prompts.format_prompt([ONE], session(), START)
+
+    assert prompt.footer == "gesehen: größer"
+
+
+async def test_a_wrapper_that_takes_back_what_another_wrote_makes_the_first_the_chosen_one():
+    first: list[Prompt] = []
+
+    @hookimpl(wrapper=True)
+    def format_prompt(messages):
+        prompt = yield
+        first.append(prompt)
+        return prompt
+
+    prompts = asked(
+        default_prompt(),
+        ready("c-keeper", plugin(format_prompt)),
+        wrapping("b-signer", with_footer("signed")),
+        wrapping("a-eraser", lambda _: first[0]),
+    )
+    prompt, decisions = await prompts.format_prompt([ONE], session(), START)
+
+    assert prompt.footer == ""
+    assert [(each.plugin, each.chosen) for each in decisions] == [
+        ("relay.prompt", True),
+        ("b-signer", False),
+    ]
+
+
 async def test_a_wrapper_that_changes_nothing_is_no_author():
     prompts = asked(default_prompt(), wrapping("watcher", lambda prompt: prompt))
     _, decisions = await prompts.format_prompt([ONE], session(), START)
@@ -512,7 +543,21 @@ def failing(prompt: Prompt) -> Prompt:
     raise KeyError(prompt.header)
 
 
-@pytest.mark.parametrize("change", [failing, lambda _: "text", lambda _: prompt_for([TWO])])
+def with_footer(footer: object):
+    return lambda prompt: msgspec.structs.replace(prompt, footer=footer)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        failing,
+        lambda _: "text",
+        lambda _: prompt_for([TWO]),
+        with_footer(7),
+        with_footer("\ud800"),
+        with_footer(None),
+    ],
+)
 async def test_a_wrapper_s_fault_is_the_wrapper_s(change):
     failures: list[hooks.Failure] = []
     prompts = asked(default_prompt(), wrapping("bad", change), failed=failures.append)

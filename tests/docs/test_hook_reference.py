@@ -1,8 +1,11 @@
-"""docs/reference/hooks.md says of each hook what its spec says, word for word.
+"""docs/reference/hooks.md says of each hook what its spec says, word for word, with an example.
+
+The examples are the files in tests/plugins/hooks: what stands on the page is a test that runs.
 
 Run this file to write that part again: ``python tests/docs/test_hook_reference.py``.
 """
 
+import ast
 import inspect
 import re
 from pathlib import Path
@@ -13,6 +16,7 @@ from relay_core.discovery import check
 from relay_core.hookspecs import DECISION_HOOKS, HOOK_NAMES
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "hooks.md"
+EXAMPLES = Path(__file__).parents[1] / "plugins" / "hooks"
 MARK = "## The hooks, in the order in which a message meets them\n"
 
 
@@ -30,7 +34,13 @@ def _section(name: str) -> str:
     listed = _list(arguments[1]) if arguments else ""
     text = told.replace(arguments[0], listed) if arguments else told
     names = ", ".join(inspect.signature(spec).parameters)
-    return f"### {name}({names})\n\n```text\n{signature.removesuffix(':')}\n```\n\n{text}\n"
+    heading = f"### {name}({names})\n\n```text\n{signature.removesuffix(':')}\n```\n"
+    return f"{heading}\n{text}\n\n```python\n{example(name)}```\n"
+
+
+def example(name: str) -> str:
+    """A plugin with this hook and its test, as the file has them."""
+    return (EXAMPLES / f"test_hook_{name}.py").read_text(encoding="utf-8")
 
 
 def _list(arguments: str) -> str:
@@ -58,6 +68,21 @@ def test_every_hook_has_its_place_and_says_who_answers_by_default_and_since_when
         text = " ".join((inspect.getdoc(getattr(hookspecs, name)) or "").split())
         assert re.search(r"Since: [0-9]+\.[0-9]+\.$", text), name
         assert re.search(r"Default: |Every plugin is ", text), name
+
+
+def test_the_example_of_every_hook_implements_it_and_is_a_test():
+    for name in HOOK_NAMES:
+        nodes = list(ast.walk(ast.parse(example(name))))
+        defined = [
+            node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        ]
+
+        assert [node.name for node in defined if _is_hook(node) and node.name == name], name
+        assert [node.name for node in defined if node.name.startswith(f"test_hook_{name}_")], name
+
+
+def _is_hook(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    return any("hookimpl" in ast.unparse(each) for each in node.decorator_list)
 
 
 def test_the_example_at_the_top_is_a_plugin_that_does_what_it_says():

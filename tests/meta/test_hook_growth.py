@@ -1,5 +1,6 @@
-"""Hooks only grow, and tell since when: tests/typing/hook_signatures.toml holds the promise."""
+"""Hooks only grow and public names stay: the tables in tests/typing hold what was promised."""
 
+import importlib
 import inspect
 import re
 import tomllib
@@ -9,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from relay_core import RelayDeprecated, hookspecs
+from relay_core.deprecations import DEPARTING
 from relay_core.hookspecs import HOOK_NAMES
 
 ROOT = Path(__file__).parents[2]
+PROMISED_NAMES = ROOT / "tests" / "typing" / "promised_names.toml"
 TABLE = ROOT / "tests" / "typing" / "hook_signatures.toml"
 PAGE = ROOT / "docs" / "reference" / "hooks.md"
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
@@ -94,6 +97,20 @@ def test_what_a_spec_warns_of_is_of_the_kind_that_the_host_listens_for():
         warned = [marks["warn_on_impl"], *(marks["warn_on_impl_args"] or {}).values()]
         assert {type(each) for each in warned if each is not None} <= {RelayDeprecated}, hook
         assert set(marks["warn_on_impl_args"] or {}) <= set(arguments()[hook]), hook
+
+
+def test_no_public_name_has_gone_without_a_warning_first():
+    table = tomllib.loads(PROMISED_NAMES.read_text(encoding="utf-8"))
+    promised = {
+        (module, name)
+        for module, releases in table.items()
+        for names in releases.values()
+        for name in names
+    }
+    there = {(module, name) for module in table for name in importlib.import_module(module).__all__}
+    departing = {("relay_core", name) for name in DEPARTING}
+
+    assert sorted(promised - there - departing) == [], "put it back, or into DEPARTING"
 
 
 # --- the check itself ------------------------------------------------------------------------

@@ -15,7 +15,7 @@ PLUGINS = ROOT / "src" / "relay_plugins"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 ENTRY_POINTS = PROJECT["entry-points"]["agent_relay"]
 
-KNOW_PLUGGY = {"answers", "discovery", "hooks", "hookspecs", "recorders"}
+KNOW_PLUGGY = {"chains", "discovery", "hooks", "hookspecs"}
 MAY_IMPORT = {"__future__", "collections", "itertools", "re", "relay_core"}
 
 

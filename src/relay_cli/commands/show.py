@@ -6,30 +6,41 @@ import time
 
 import click
 
-from relay_cli.connection import ask_host, open_hub
+from relay_cli.connection import look_around, open_hub
+from relay_cli.explaining import Told, ToldBy, ToldDecision, what_was_decided
 from relay_cli.options import json_option, message_number, url_option
 from relay_cli.output import Output
 from relay_cli.patience import finish
 from relay_cli.view import NOTHING, ago, words
-from relay_core.host_api import DecisionList, DecisionsRequest, HostStatus
+from relay_core.control import HostUnreachable
+from relay_core.errors import HubUnreachable
 from relay_core.hub_api import MessageView
 from relay_core.messages import REQUEST, AgentId, Delivery, DeliveryState, MessageId, Struct
-from relay_core.plans import Decision
 from relay_core.receipts import told_together
 
 
 class ExplainedMessage(MessageView):
     """What `show --why --json` prints."""
 
-    decisions: tuple[Decision, ...] = ()
+    decisions: tuple[ToldDecision, ...] = ()
+    told_by: ToldBy | None = None
+
+
+class ExplainedNumber(Struct):
+    """What it prints where the hub does not answer, but the record does."""
+
+    id: MessageId
+    decisions: tuple[ToldDecision, ...]
+    told_by: ToldBy | None
 
 
 @click.command(
     "show",
     help="""Show a message and where its deliveries stand.
 
-    With `--why` also every plugin's answer about it, and which one was chosen; the host that
-    delivers it on this machine is asked for that.
+    With `--why` also every plugin's answer about it, and which one was chosen. The host that
+    delivers it on this machine is asked for that; where none runs, or it has forgotten, the answers
+    come from its record, and then the hub need not run either. `agent-relay why` asks again.
     """,
 )
 @click.argument("message_id", metavar="ID", type=message_number)
@@ -38,37 +49,45 @@ class ExplainedMessage(MessageView):
 @json_option
 def command(message_id: int, why: bool, output: Output, url: str | None) -> None:
     """Show one message."""
-    view, answer = finish(_look(message_id, url, why=why), output, "asking the hub")
-    if why:
+    number = MessageId(message_id)
+    view, told = finish(_look(number, url, why=why), output, "asking the hub")
+    if view is None:
+        explained = ExplainedNumber(id=number, decisions=told.decisions, told_by=told.by)
+        output.show_object(explained)
+        output.remark(f"the hub does not answer: only what is on record of message {number}")
+    elif why:
         fields = {name: getattr(view, name) for name in view.__struct_fields__}
-        output.show_object(ExplainedMessage(**fields, decisions=answer.decisions))
+        output.show_object(ExplainedMessage(**fields, decisions=told.decisions, told_by=told.by))
     else:
         output.show_object(view)
-    if not output.as_json:
+    if output.as_json:
+        return
+    if view is not None:
         _print_message(view, output)
+    if why:
+        if view is not None:
+            output.line()
+        _print_decisions(view, told, output)
+
+
+async def _look(
+    number: MessageId, url: str | None, *, why: bool
+) -> tuple[MessageView | None, Told]:
+    """Ask the hub for the message and the host for its decisions; None where no hub answers, but
+    the record does."""
+    try:
+        async with open_hub(url) as hub:
+            view = await hub.message(number)
+    except HubUnreachable as unreachable:
         if why:
-            _print_decisions(view, answer, output)
-
-
-class _HostsAnswer(Struct):
-    """What the host of this machine has decided; which agents it serves, where that is nothing."""
-
-    decisions: tuple[Decision, ...] = ()
-    served: frozenset[AgentId] = frozenset()
-
-
-async def _look(message_id: int, url: str | None, *, why: bool) -> tuple[MessageView, _HostsAnswer]:
-    async with open_hub(url) as hub:
-        view = await hub.message(message_id)
+            try:
+                return None, await what_was_decided(look_around(), number, None)
+            except HostUnreachable:
+                raise unreachable from None
+        raise
     if not why:
-        return view, _HostsAnswer()
-    request = DecisionsRequest(message_id=MessageId(message_id))
-    decisions = (await ask_host("decisions", request, DecisionList)).decisions
-    if decisions:
-        return view, _HostsAnswer(decisions=decisions)
-    status = await ask_host("status", None, HostStatus)
-    served = frozenset(session.agent_id for session in status.sessions)
-    return view, _HostsAnswer(served=served)
+        return view, Told()
+    return view, await what_was_decided(look_around(), number, view.created_at)
 
 
 def _print_message(view: MessageView, output: Output) -> None:
@@ -134,20 +153,34 @@ def _delivery_cells(delivery: Delivery) -> tuple[str, ...]:
     )
 
 
-def _print_decisions(view: MessageView, answer: _HostsAnswer, output: Output) -> None:
-    output.line()
+def _print_decisions(view: MessageView | None, told: Told, output: Output) -> None:
+    agents = {row.agent_id for row in told.decisions}
+    named = ("AGENT",) if len(agents) > 1 else ()
     output.table(
-        ("", "HOOK", "PLUGIN", "ANSWER"),
+        ("", *named, "HOOK", "PLUGIN", "ANSWER"),
         [
-            ("*" if row.chosen else "", row.hook, row.plugin, bytes(row.answer).decode())
-            for row in answer.decisions
+            (
+                "*" if row.chosen else "",
+                *(row.agent_id or NOTHING for _ in named),
+                row.hook,
+                row.plugin,
+                bytes(row.answer).decode(),
+            )
+            for row in told.decisions
         ],
-        empty=_why_nothing(view, answer.served),
+        empty=_why_nothing(view, told.served or frozenset()),
     )
+    if told.by is not None and told.by.at_ms is not None:
+        now_ms = time.time_ns() // 1_000_000
+        output.line(f"recorded {ago(told.by.at_ms, now_ms)} by host {told.by.version}")
+        if told.by.damaged:
+            output.remark(f"damaged lines of the record that were skipped: {told.by.damaged}")
 
 
-def _why_nothing(view: MessageView, served: frozenset[AgentId]) -> str:
+def _why_nothing(view: MessageView | None, served: frozenset[AgentId]) -> str:
     """Say why the host has no decision to show."""
+    if view is None:
+        return "no decisions: neither the host nor its record knows of it"
     if not view.deliveries:
         return "no decisions: there was no recipient to decide for"
     ours = [delivery for delivery in view.deliveries if delivery.agent_id in served]
@@ -157,6 +190,6 @@ def _why_nothing(view: MessageView, served: frozenset[AgentId]) -> str:
     if any(delivery.state is DeliveryState.QUEUED for delivery in ours):
         return "no decisions yet: it still waits for its turn"
     return (
-        "no decisions left: the host keeps them in memory, and it has started since then, "
-        "or newer messages took their place"
+        "no decisions left: the host has started since then, and in its record newer ones have "
+        "taken their place"
     )

@@ -147,7 +147,8 @@ def _serve(here: Here, port: int | None, output: Output) -> None:
         _warn_root(output)
         for report in serving.plugins:
             if report.state is PluginState.FAILED:
-                output.remark(f"plugin {report.name} is not loaded: {report.reason}")
+                whose = f"{report.name} of {report.distribution}"
+                output.remark(f"plugin {whose} is not loaded: {report.reason}")
         for name in serving.unmatched:
             output.remark(f"config.toml names a plugin {name!r} that is not installed")
         output.flush()

@@ -44,6 +44,7 @@ __all__ = [
     "CheckResult",
     "DriverFactory",
     "Options",
+    "Progress",
     "Verdict",
     "check_adapter",
     "check_names",

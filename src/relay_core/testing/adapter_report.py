@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
 
 from relay_core.messages import Struct
 
@@ -44,13 +43,10 @@ class Capability(Struct):
         return rank(self.name, self.measured) >= rank(self.name, self.claimed)
 
 
-class AdapterReport(Struct):
-    """What the kit says of one adapter and the agent behind it."""
+class Checks(Struct):
+    """What came of several checks."""
 
-    adapter: str
-    agent: str
     checks: tuple[CheckResult, ...]
-    matrix: tuple[Capability, ...]
 
     @property
     def ok(self) -> bool:
@@ -60,12 +56,15 @@ class AdapterReport(Struct):
     @property
     def failed(self) -> tuple[str, ...]:
         """The names of the checks that failed."""
-        return failures(self.checks)
+        return tuple(each.name for each in self.checks if each.verdict is Verdict.FAILED)
 
 
-def failures(checks: Iterable[CheckResult]) -> tuple[str, ...]:
-    """Name the checks that failed."""
-    return tuple(each.name for each in checks if each.verdict is Verdict.FAILED)
+class AdapterReport(Checks):
+    """What the kit says of one adapter and the agent behind it."""
+
+    adapter: str
+    agent: str
+    matrix: tuple[Capability, ...]
 
 
 NOT_CLAIMED = "-"

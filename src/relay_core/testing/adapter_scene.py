@@ -173,13 +173,14 @@ class Scene:
         self._watches.remove(watched)
 
     async def close(self) -> None:
-        """End what the check has left."""
+        """End what the check has left; its turn must not run into the next check."""
         for task in self._beside:
             task.cancel()
         await asyncio.gather(*self._beside, return_exceptions=True)
         if self.key:
             await self.driver.revive(self.key)
             await self.driver.release(self.key)
+            await happens(lambda: self.driver.resting(self.key), PATIENCE_S)
         for watched in self._watches:
             await watched.end()
             await watched.adapter.close()

@@ -77,7 +77,7 @@ class Asked:
 
 
 def _spoke(trace: Trace) -> bool:
-    return any(answer is not None for _, answer in trace.answers)
+    return any(bytes(each.answer) != b"null" for each in trace)
 
 
 def _or_none(ask: Callable[[], Coroutine[object, object, tuple[T, Trace]]]) -> T | None:

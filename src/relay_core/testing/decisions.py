@@ -108,7 +108,7 @@ class RecordingHooks(Hooks):
 
     async def on_register(
         self, registration: Registration, environment: Environment
-    ) -> tuple[RegistrationPatch, Sequence[Decision]]:
+    ) -> tuple[RegistrationPatch, Trace]:
         return await self._kept(super().on_register(registration, environment), None, ())
 
     async def on_message(self, message: Message, session: Session) -> tuple[Verdict, Trace]:

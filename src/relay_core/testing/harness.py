@@ -8,6 +8,7 @@ same run, unless `real_time` is asked for.
 from __future__ import annotations
 
 import asyncio
+import warnings
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from datetime import datetime
@@ -20,7 +21,8 @@ import msgspec
 from relay_core.answers import Failure
 from relay_core.clock import SystemClock, SystemRandom
 from relay_core.control import ControlServer, body_of
-from relay_core.discovery import Candidate, PluginReport, discover
+from relay_core.deprecations import RelayDeprecated
+from relay_core.discovery import DISTRIBUTION, Candidate, PluginReport, discover
 from relay_core.events import RelayEvent
 from relay_core.failpoints import unarmed
 from relay_core.fence import parse
@@ -482,6 +484,10 @@ class Harness:
             order=self._order,
             strict=self._strict,
         )
+        theirs = [each for each in found.reports if each.distribution != DISTRIBUTION]
+        for report in theirs:
+            for note in report.notes:
+                warnings.warn(f"plugin {report.name}: {note}", RelayDeprecated, stacklevel=2)
         self._hooks = RecordingHooks(
             found.manager,
             decisions=self.decisions,

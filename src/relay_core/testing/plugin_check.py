@@ -26,7 +26,6 @@ from relay_core.messages import (
     Message,
     MessageId,
     Sender,
-    Struct,
 )
 from relay_core.places import find_places
 from relay_core.plans import Decision, DeliveryPlan
@@ -41,7 +40,7 @@ from relay_core.sessions import (
     Steering,
     Turn,
 )
-from relay_core.testing.adapter_report import CheckResult, Verdict, failures
+from relay_core.testing.adapter_report import CheckResult, Checks, Verdict
 from relay_core.workers import CallAbandoned, WorkerThread
 
 LOADS = "loads"
@@ -53,24 +52,13 @@ _AGENT = AgentId("sample-shop-1")
 _SENDER = Sender(id=AgentId("builder"), label="builder", tags=("ci",))
 
 
-class PluginCheck(Struct):
+class PluginCheck(Checks):
     """What was seen of one plugin; `adapters` are the names of those that it contributes."""
 
     plugin: str
     distribution: str
     version: str
-    checks: tuple[CheckResult, ...]
     adapters: tuple[str, ...] = ()
-
-    @property
-    def ok(self) -> bool:
-        """Whether no check failed."""
-        return not self.failed
-
-    @property
-    def failed(self) -> tuple[str, ...]:
-        """The names of the checks that failed."""
-        return failures(self.checks)
 
 
 async def check_plugin(

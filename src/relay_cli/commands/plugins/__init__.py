@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from relay_cli.commands.plugins import check, listing, new
+from relay_cli.commands.plugins import check, choosing, listing, new
 from relay_cli.deciding import ListByDefault
 
 
@@ -21,6 +21,12 @@ def command() -> None:
     """The group of all commands about plugins."""
 
 
-command.add_command(listing.command)
-command.add_command(check.command)
-command.add_command(new.command)
+for _each in (
+    listing.command,
+    check.command,
+    choosing.block,
+    choosing.only,
+    choosing.order,
+    new.command,
+):
+    command.add_command(_each)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -17,12 +18,14 @@ from relay_core.testing.adapter_scene import happens
 from relay_plugins.codex.adapter import CodexAdapter, CodexSettings
 from relay_plugins.codex.launcher import CodexBinary, codex_at, find_codex
 from relay_plugins.codex.servers import AttachRequest
-from relay_plugins.codex.testing.app_server_client import AppServerClient
+from relay_plugins.codex.testing.app_server_client import AppServerClient, Disconnected
 from relay_plugins.codex.testing.codex_home import config_toml, write_config
 from relay_plugins.codex.testing.codex_server import CodexServer
 from relay_plugins.codex.testing.recorded import Request
 from relay_plugins.codex.testing.replies import DEFAULT_TEXT, Reply, Say, ShellCall, Until
 from relay_plugins.codex.testing.stub_model import Script, StubModel
+
+T = TypeVar("T")
 
 PATIENCE_S = 30.0
 ASKS = "item/commandExecution/requestApproval"
@@ -83,12 +86,11 @@ class CodexDriver(PlainDriver):
     # Looking -------------------------------------------------------------------------------------
 
     async def inputs(self, key: str) -> tuple[str, ...]:
-        user = await self._present()
-        return tuple(item.text for item in await user.user_items(key))
+        items = await self._seen(lambda user: user.user_items(key))
+        return tuple(item.text for item in items)
 
     async def resting(self, key: str) -> bool:
-        user = await self._present()
-        return (await user.read(key)).status.type != "active"
+        return (await self._seen(lambda user: user.read(key))).status.type != "active"
 
     async def last_words(self, key: str) -> str | None:
         del key
@@ -127,8 +129,7 @@ class CodexDriver(PlainDriver):
         await user.until(ASKS, timeout_s=PATIENCE_S)
 
     async def asking(self, key: str) -> bool:
-        user = await self._present()
-        return bool((await user.read(key)).status.active_flags)
+        return bool((await self._seen(lambda user: user.read(key))).status.active_flags)
 
     async def answer(self, key: str) -> None:
         del key
@@ -179,6 +180,13 @@ class CodexDriver(PlainDriver):
             await self._user.open()
             await self._user.resume(key)
             self._there.set()
+
+    async def _seen(self, look: Callable[[AppServerClient], Awaitable[T]]) -> T:
+        """Look; once more, when Codex is back, where it was killed meanwhile."""
+        try:
+            return await look(await self._present())
+        except Disconnected:
+            return await look(await self._present())
 
     async def _present(self) -> AppServerClient:
         """The user, once Codex is there."""
