@@ -1,12 +1,14 @@
 """Every example on every page works as it stands there."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from empty_venv import EmptyVenv, call
 from pages import ROOT_WARNING, Example, Shell, examples, matches
 from relay_plugins.codex.testing.plain_codex import READY
 from relay_plugins.codex.testing.terminal import Terminal
@@ -24,10 +26,14 @@ PAGES = [
 ]
 IN_A_TERMINAL = "<!-- terminal -->"
 ON_PATH = "needs Codex 0.163 or later"
+INSTALLS = "pip install -e"
 CODEX = [page for page in PAGES if WITH_CODEX in (ROOT / page).read_text()]
 INSTALLING = [page for page in PAGES if ON_PATH in (ROOT / page).read_text()]
-SITTING = [page for page in PAGES if IN_A_TERMINAL in (ROOT / page).read_text()]
-PLAIN = [page for page in PAGES if page not in {*CODEX, *INSTALLING, *SITTING}]
+BUILDING = [page for page in PAGES if INSTALLS in (ROOT / page).read_text()]
+SITTING = [
+    page for page in PAGES if IN_A_TERMINAL in (ROOT / page).read_text() and page not in BUILDING
+]
+PLAIN = [page for page in PAGES if page not in {*CODEX, *INSTALLING, *SITTING, *BUILDING}]
 
 
 @pytest.mark.parametrize("page", PLAIN, ids=str)
@@ -62,6 +68,34 @@ def test_the_examples_of_a_page_work_where_codex_is_installed(
 def test_the_examples_of_a_page_work_in_a_terminal(
     user: Relay, page: Path, codex_binary: Any, stub_model: Any
 ):
+    _sit(user, page, codex_binary, stub_model)
+
+
+@pytest.mark.codex
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("codex_of_version", ["0.163"], indirect=True)
+@pytest.mark.parametrize("page", BUILDING, ids=str)
+def test_the_examples_of_a_page_work_in_an_environment_of_ones_own(
+    user: Relay, page: Path, codex_binary: Any, stub_model: Any, own_environment: Path
+):
+    user.environ["PATH"] = f"{own_environment}{os.pathsep}{user.environ['PATH']}"
+
+    _sit(user, page, codex_binary, stub_model)
+
+
+@pytest.fixture
+def own_environment(tmp_path: Path) -> Path:
+    """The programs of a virtual environment with the relay and what plugins' tests need."""
+    wheels = tmp_path / "wheels"
+    call(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", wheels, ROOT, cwd=tmp_path)
+    (wheel,) = wheels.glob("*.whl")
+    environment = EmptyVenv(tmp_path)
+    environment.install(f"{wheel}[testing]")
+    return environment.bin
+
+
+def _sit(user: Relay, page: Path, codex_binary: Any, stub_model: Any) -> None:
+    """Try a page in front of a terminal, with a real Codex whose model is the stub."""
     from relay_plugins.codex.testing import config_toml, write_config
 
     user.environ["AGENT_RELAY_CODEX_BIN"] = str(codex_binary.path)
