@@ -83,8 +83,7 @@ AGENT_RELAY = LazyGroup(
             summary="List what is held back; let it through, edit it, or drop it.",
         ),
         "plugins": CommandPlace(
-            module=f"{COMMANDS}.plugins",
-            summary="List the plugins and what became of them; choose among them.",
+            module=f"{COMMANDS}.plugins", summary="List the plugins and what became of them."
         ),
         "doctor": CommandPlace(
             module=f"{COMMANDS}.doctor",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from relay_cli.commands.plugins import block, listing, only, order
+from relay_cli.commands.plugins import listing
 from relay_cli.deciding import ListByDefault
 
 
@@ -12,20 +12,13 @@ from relay_cli.deciding import ListByDefault
     "plugins",
     cls=ListByDefault,
     subcommand_metavar="[COMMAND] [ARGS]...",
-    help="""See which plugins are installed and what became of them; choose among them.
+    help="""See which plugins are installed, and what became of them.
 
-    Without a command the plugins are listed. Every command takes `--json`.
-
-    \b
-    Examples:
-      agent-relay plugins
-      agent-relay plugins block night-shift
-      agent-relay plugins order night-shift translator
+    Without a command the plugins are listed.
     """,
 )
 def command() -> None:
     """The group of all commands about plugins."""
 
 
-for each in (listing, block, only, order):
-    command.add_command(each.command)
+command.add_command(listing.command)
