@@ -12,7 +12,6 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import metadata
-from typing import cast
 
 import msgspec
 import pluggy
@@ -26,8 +25,6 @@ GROUP = "agent_relay"
 DISTRIBUTION = "agent-relay-codex"
 BUILT_IN_PREFIX = "relay."
 
-_MARKS = ("wrapper", "tryfirst", "trylast")
-
 
 class PluginState(enum.StrEnum):
     """What became of an installed plugin."""
@@ -38,24 +35,11 @@ class PluginState(enum.StrEnum):
     SET_ASIDE = "set-aside"
 
 
-class AskedAt(Struct):
-    """Where a plugin stands among those that a hook asks: at 1 the first.
-
-    `marks` are `wrapper`, `tryfirst` and `trylast`, as its author put them. A wrapper is entered
-    before all that are no wrappers, and has the last word.
-    """
-
-    hook: str
-    place: int
-    marks: tuple[str, ...] = ()
-
-
 class PluginReport(Struct):
     """One installed plugin, for `agent-relay plugins`.
 
     `reason` says why it is not loaded, or what it last did wrong. `hooks` are the ones that it
-    implements, in the order of the specs. `order` is its place among all that are loaded, at 1 the
-    one that is asked first; marks of its author's may move it in one hook, as `asked` tells.
+    implements, in the order of the specs.
     """
 
     name: str
@@ -64,8 +48,6 @@ class PluginReport(Struct):
     state: PluginState
     reason: str | None = None
     hooks: tuple[str, ...] = ()
-    order: int | None = None
-    asked: tuple[AskedAt, ...] = ()
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -129,7 +111,6 @@ def discover(
     for each in _in_order_of_registration(allowed, order):
         report = _admit(manager, each, strict=strict)
         reports.append(report)
-    reports = _with_places(manager, reports)
     reports.sort(key=lambda report: (report.name, report.distribution))
     asked_for = (*block, *order, *(only or ()))
     return Plugins(manager, tuple(reports), unmatched(found, asked_for))
@@ -235,31 +216,6 @@ def _in_order_of_registration(
     ranked = sorted(candidates, key=precedence)
     theirs = [each for each in ranked if not _built_in(each)]
     return [*reversed(theirs), *(each for each in ranked if _built_in(each))]
-
-
-def _with_places(
-    manager: pluggy.PluginManager, reports: Sequence[PluginReport]
-) -> list[PluginReport]:
-    """Say of each loaded plugin when it is asked; the reports come in the order of registration."""
-    asked: dict[str, list[AskedAt]] = {}
-    for hook in HOOK_NAMES:
-        caller = cast("pluggy.HookCaller", getattr(manager.hook, hook))
-        for place, each in enumerate(reversed(caller.get_hookimpls()), start=1):
-            marks = tuple(mark for mark in _MARKS if getattr(each, mark))
-            at = AskedAt(hook=hook, place=place, marks=marks)
-            asked.setdefault(each.plugin_name, []).append(at)
-    loaded = [each for each in reports if each.state is PluginState.LOADED]
-    ours = [each for each in loaded if _normal(each.distribution) == DISTRIBUTION]
-    theirs = [each for each in loaded if each not in ours]
-    places = {each.name: place for place, each in enumerate([*reversed(theirs), *ours], start=1)}
-    return [
-        each
-        if each.state is not PluginState.LOADED
-        else msgspec.structs.replace(
-            each, order=places[each.name], asked=tuple(asked.get(each.name, ()))
-        )
-        for each in reports
-    ]
 
 
 def _refuse_conflicts(candidates: Sequence[Candidate]) -> None:

@@ -7,7 +7,6 @@ import pytest
 from relay_core import DeliveryPlan, PluginConflict, PluginError, hookimpl
 from relay_core.discovery import (
     DISTRIBUTION,
-    AskedAt,
     Candidate,
     PluginReport,
     Plugins,
@@ -37,14 +36,6 @@ def untouched(name: str, distribution: str | None = None) -> Candidate:
 def only_report(plugins: Plugins) -> PluginReport:
     (report,) = plugins.reports
     return report
-
-
-def order_for(plugins: Plugins, hook: str) -> list[str]:
-    """Who is asked for a hook, by what the reports say."""
-    places = {
-        at.place: each.name for each in plugins.reports for at in each.asked if at.hook == hook
-    }
-    return [places[place] for place in sorted(places)]
 
 
 def answering(word: str, **options: bool):
@@ -91,55 +82,7 @@ def test_a_report_says_what_was_loaded():
         version="1.0",
         state=PluginState.LOADED,
         hooks=("choose_delivery", "format_prompt"),
-        order=1,
-        asked=(AskedAt(hook="choose_delivery", place=1), AskedAt(hook="format_prompt", place=1)),
     )
-
-
-def test_a_report_says_in_which_place_a_plugin_is_asked():
-    plugins = discover(
-        [
-            Candidate("relay.b", DISTRIBUTION, "1", lambda: answering("b", trylast=True)),
-            Candidate("relay.a", DISTRIBUTION, "1", lambda: answering("a", trylast=True)),
-            ready("one", answering("one")),
-            ready("two", answering("two")),
-            ready("three", answering("three")),
-        ],
-        order=["two"],
-        block=["three"],
-    )
-
-    assert {each.name: each.order for each in plugins.reports} == {
-        "two": 1,
-        "one": 2,
-        "relay.a": 3,
-        "relay.b": 4,
-        "three": None,
-    }
-    assert order_for(plugins, "choose_delivery") == ["two", "one", "relay.a", "relay.b"]
-
-
-def test_a_report_tells_the_marks_that_move_a_plugin_in_one_hook():
-    @hookimpl(wrapper=True)
-    def choose_delivery(messages):
-        return (yield)
-
-    plugins = discover(
-        [
-            ready("last", answering("last", trylast=True)),
-            ready("first", answering("first", tryfirst=True)),
-            ready("around", plugin(choose_delivery)),
-            ready("plain", answering("plain")),
-        ]
-    )
-
-    assert order_for(plugins, "choose_delivery") == ["around", "first", "plain", "last"]
-    assert {each.name: each.asked[0].marks for each in plugins.reports} == {
-        "around": ("wrapper",),
-        "first": ("tryfirst",),
-        "last": ("trylast",),
-        "plain": (),
-    }
 
 
 @pytest.mark.parametrize("name", ["polite", "polite-dist", "Polite_Dist", "POLITE.dist"])
