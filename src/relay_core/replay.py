@@ -1,6 +1,7 @@
 """Recorded decisions, asked again: what would other plugins, or other settings, have made of it."""
 
 # Rule 1: nothing but the decision hooks is called, and no event is told: a replay changes nothing.
+#         `start` is called on demand only, and what it asks of the relay is refused.
 # Rule 2: each question is asked twice. Who answers differently is named: its answers prove nothing.
 # Rule 3: a question that was recorded is put as it was then, whatever an earlier hook says now.
 
@@ -11,14 +12,16 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from relay_core.answers import CORE, as_json
-from relay_core.errors import RelayError
+from relay_core.discovery import Plugins
+from relay_core.errors import PluginError, RelayError
 from relay_core.events import RelayEvent
 from relay_core.fence import fence
 from relay_core.hooks import Hooks
+from relay_core.hub_api import MessageView, SendRequest, SendResponse
 from relay_core.judging import ruled
-from relay_core.messages import Message, MessageId, Prompt, Struct
+from relay_core.messages import DeliveryId, Message, MessageId, Prompt, Struct
 from relay_core.plans import Decision, DeliveryPlan
-from relay_core.recorded import RecordedDecision, as_asked, digest
+from relay_core.recorded import RECORDED_HOOKS, RecordedDecision, as_asked, digest
 from relay_core.sessions import Session
 
 FENCE = "0" * 32
@@ -49,10 +52,58 @@ class ReplayedAnswer(Struct):
 
 
 class SilentHooks(Hooks):
-    """Hooks that tell nobody of what happens."""
+    """Hooks that tell nobody of what happens, and ask only plugins that decide about messages.
+
+    The others are taken out of the plugins' manager.
+    """
+
+    def __init__(self, plugins: Plugins) -> None:
+        deciding = {
+            each.name for each in plugins.reports if not set(RECORDED_HOOKS).isdisjoint(each.hooks)
+        }
+        for name, _ in plugins.manager.list_name_plugin():
+            if name not in deciding:
+                plugins.manager.unregister(name=name)
+        super().__init__(plugins.manager, reports=plugins.reports)
 
     async def on_event(self, event: RelayEvent, session: Session | None) -> None:
         """Tell nobody."""
+
+
+class Powerless:
+    """What a plugin's `start` is given for a replay: its table of config.toml, and no power."""
+
+    def __init__(self, plugin: str, table: msgspec.Raw) -> None:
+        self._plugin = plugin
+        self._table = table
+
+    @property
+    def table(self) -> msgspec.Raw:
+        """The plugin's own table."""
+        return self._table
+
+    async def send(self, request: SendRequest) -> SendResponse:
+        """Refuse it."""
+        del request
+        raise self._refused()
+
+    async def message(self, message_id: MessageId) -> MessageView:
+        """Refuse it."""
+        del message_id
+        raise self._refused()
+
+    async def release(self, delivery_id: DeliveryId) -> None:
+        """Refuse it."""
+        del delivery_id
+        raise self._refused()
+
+    async def annotate(self, delivery_id: DeliveryId, key: str, value: msgspec.Raw) -> None:
+        """Refuse it."""
+        del delivery_id, key, value
+        raise self._refused()
+
+    def _refused(self) -> PluginError:
+        return PluginError(self._plugin, "this is a replay, in which nothing is changed")
 
 
 def can_be_asked(decision: RecordedDecision) -> bool:

@@ -227,4 +227,44 @@ def test_a_plugin_that_gets_its_settings_in_start_is_named(relay: Relay, number:
 
     done = relay("why", str(number), "--with", "started.py").worked()
 
-    assert "decided without what `start` gives them: started" in done.err
+    assert "such as their settings: started — try `--start`" in done.err
+
+
+CONFIGURED = """
+from contextlib import asynccontextmanager
+import msgspec
+from relay_core import DeliveryPlan, hookimpl
+
+reason = "unset"
+
+@hookimpl
+@asynccontextmanager
+async def start(relay):
+    global reason
+    reason = msgspec.json.decode(relay.table)["reason"]
+    yield
+
+@hookimpl
+def choose_delivery(messages, session):
+    return DeliveryPlan.wait(reason)
+"""
+
+
+def test_with_start_a_plugin_has_its_settings(relay: Relay, number: int):
+    (relay.home / "configured.py").write_text(CONFIGURED)
+    relay.write_config(f'{ECHO}[plugin.configured]\nreason = "night"\n')
+
+    done = relay("why", str(number), "--with", "configured.py", "--start").worked()
+
+    assert '"reason":"night"' in done.out
+    assert done.err == ""
+
+
+def test_what_start_asks_of_the_relay_is_refused_in_a_replay(relay: Relay, number: int):
+    code = CONFIGURED.replace("    yield", "    await relay.release(1)\n    yield")
+    (relay.home / "releasing.py").write_text(code)
+    relay.write_config(f'{ECHO}[plugin.releasing]\nreason = "night"\n')
+
+    done = relay("why", str(number), "--with", "releasing.py", "--start").worked()
+
+    assert "releasing: start: this is a replay, in which nothing is changed" in done.err

@@ -45,8 +45,7 @@ STANDARD = built_in("relay.test", on_message, on_claim, choose_delivery, format_
 
 
 def hooks(*candidates: Candidate) -> SilentHooks:
-    found = discover(candidates)
-    return SilentHooks(found.manager, reports=found.reports)
+    return SilentHooks(discover(candidates))
 
 
 async def decided(hook: str, *, approved: bool = False, asked: Message = ASKED) -> RecordedDecision:

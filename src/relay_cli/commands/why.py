@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -29,7 +29,14 @@ from relay_core.recorded import (
     RecordedDecision,
     last_of_each,
 )
-from relay_core.replay import ReplayedAnswer, SilentHooks, ask_again, can_be_asked
+from relay_core.registrar import NO_TABLE
+from relay_core.replay import (
+    Powerless,
+    ReplayedAnswer,
+    SilentHooks,
+    ask_again,
+    can_be_asked,
+)
 
 if TYPE_CHECKING:
     from relay_core.hub_client import HubClient
@@ -77,7 +84,8 @@ class Replayed(Struct):
 class Why(Struct):
     """What `why --json` prints.
 
-    `not_started` are plugins that decide and have a `start`, which is not called here.
+    `not_started` are plugins that decide and have a `start` which was not called, `troubles` what
+    went wrong where it was.
     """
 
     id: MessageId
@@ -85,6 +93,7 @@ class Why(Struct):
     with_: tuple[str, ...] = msgspec.field(default=(), name="with")
     without: tuple[str, ...] = ()
     not_started: tuple[str, ...] = ()
+    troubles: tuple[str, ...] = ()
     damaged: int = 0
 
 
@@ -100,7 +109,8 @@ class Why(Struct):
     PATH.py, or MODULE:ATTRIBUTE.
 
     What a session was registered with (`on_register`) is not asked again: it depends on files. No
-    plugin's `start` is called, so that one which gets its settings there decides without them.
+    plugin's `start` is called unless you say `--start`, so that one which gets its settings there
+    decides without them.
 
     \b
     Examples:
@@ -120,19 +130,25 @@ class Why(Struct):
 @click.option(
     "--without", multiple=True, metavar="PLUGIN", help="Do not ask this one. May be repeated."
 )
+@click.option(
+    "--start",
+    is_flag=True,
+    help="Call the plugins' `start` first: they get their settings, and may do what they do there, "
+    "but what they ask of the relay is refused.",
+)
 @url_option
 @json_option
 def command(
     message_id: int,
     beside: tuple[str, ...],
     without: tuple[str, ...],
+    start: bool,
     output: Output,
     url: str | None,
 ) -> None:
     """Ask again."""
-    found = finish(
-        _ask(MessageId(message_id), beside, without, url), output, "asking the plugins again"
-    )
+    work = _ask(MessageId(message_id), beside, without, url, start=start)
+    found = finish(work, output, "asking the plugins again")
     output.show_object(found)
     if not output.as_json:
         _print(found, output)
@@ -142,7 +158,12 @@ def command(
 
 
 async def _ask(
-    number: MessageId, beside: tuple[str, ...], without: tuple[str, ...], url: str | None
+    number: MessageId,
+    beside: tuple[str, ...],
+    without: tuple[str, ...],
+    url: str | None,
+    *,
+    start: bool,
 ) -> Why:
     # What a plugin does wrong is shown among its answers.
     logging.getLogger("relay").addHandler(logging.NullHandler())
@@ -158,20 +179,36 @@ async def _ask(
         decisions = [each for each in last_of_each(record.decisions) if can_be_asked(each)]
         for decision in decisions:
             await _fetch(hub, decision, known)
-    replays: list[Replayed] = []
-    with_them, as_set = _hooks(wanted), _hooks(plain)
-    for decision in decisions:
-        now = await ask_again(decision, known, with_them)
-        before = await ask_again(decision, known, as_set) if changed else now
-        replays.append(_compared(decision, before, now))
+    now, troubles = await _replayed(decisions, known, SilentHooks(wanted), here, start=start)
+    before = now
+    if changed:
+        before, _ = await _replayed(decisions, known, SilentHooks(plain), here, start=start)
     return Why(
         id=number,
-        decisions=tuple(replays),
+        decisions=tuple(map(_compared, decisions, before, now)),
         with_=beside,
         without=without,
-        not_started=_not_started(wanted),
+        not_started=() if start else _with_start(wanted),
+        troubles=troubles,
         damaged=record.damaged,
     )
+
+
+async def _replayed(
+    decisions: Sequence[RecordedDecision],
+    known: Mapping[MessageId, Message],
+    hooks: SilentHooks,
+    here: Here,
+    *,
+    start: bool,
+) -> tuple[list[ReplayedAnswer], tuple[str, ...]]:
+    """Ask these plugins; also tell what went wrong with their `start`."""
+    if not start:
+        return [await ask_again(each, known, hooks) for each in decisions], ()
+    tables = here.settings.plugin
+    async with hooks.start(lambda name: Powerless(name, tables.get(name, NO_TABLE))):
+        troubles = tuple(f"{each.name}: {each.reason}" for each in hooks.reports() if each.reason)
+        return [await ask_again(each, known, hooks) for each in decisions], troubles
 
 
 def _record(here: Here, number: MessageId, created_at: int) -> Found:
@@ -197,11 +234,7 @@ async def _fetch(
                     raise  # one that is gone is told with the decision
 
 
-def _hooks(plugins: Plugins) -> SilentHooks:
-    return SilentHooks(plugins.manager, reports=plugins.reports)
-
-
-def _not_started(plugins: Plugins) -> tuple[str, ...]:
+def _with_start(plugins: Plugins) -> tuple[str, ...]:
     return tuple(
         each.name
         for each in plugins.reports
@@ -260,9 +293,11 @@ def _print(why: Why, output: Output) -> None:
             output.line("the same would be decided now")
     if why.not_started:
         output.remark(
-            f"decided without what `start` gives them: {words(why.not_started)}; "
-            "their settings are among it"
+            f"decided without what `start` gives them, such as their settings: "
+            f"{words(why.not_started)} — try `--start`"
         )
+    for trouble in why.troubles:
+        output.remark(f"plugin {trouble}")
     if why.damaged:
         output.remark(f"damaged lines of the record that were skipped: {why.damaged}")
 
