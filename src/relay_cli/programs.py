@@ -34,6 +34,10 @@ AGENT_RELAY = LazyGroup(
         "inbox": CommandPlace(
             module=f"{COMMANDS}.inbox", summary="List the messages for an agent."
         ),
+        "why": CommandPlace(
+            module=f"{COMMANDS}.why",
+            summary="Ask again what was decided about a message, with other plugins if you like.",
+        ),
         "thread": CommandPlace(
             module=f"{COMMANDS}.thread",
             summary="Show a conversation: a message, what it answers and what answered it.",

@@ -169,6 +169,18 @@ def unmatched(candidates: Iterable[Candidate], names: Iterable[str]) -> tuple[st
     return tuple(dict.fromkeys(name for name in names if not known & _written(name)))
 
 
+def answering(candidates: Iterable[Candidate], name: str) -> tuple[Candidate, ...]:
+    """List what a name of a plugin or of a distribution means, without an import."""
+    return tuple(each for each in candidates if _labels(each) & _written(name))
+
+
+def allowed(
+    candidates: Iterable[Candidate], *, block: Sequence[str] = (), only: Sequence[str] | None = None
+) -> tuple[Candidate, ...]:
+    """List what `discover` would load, without an import."""
+    return tuple(each for each in candidates if _kept_out(_key(each), block, only) is None)
+
+
 def new_manager() -> pluggy.PluginManager:
     """A manager that knows the hooks and no plugin."""
     manager = pluggy.PluginManager(PROJECT)

@@ -235,6 +235,21 @@ async def test_what_the_disk_does_not_take_stops_nothing_and_is_said_once(
     assert len([each for each in caplog.messages if "not recorded" in each]) == 1
 
 
+async def test_of_what_a_slow_disk_cannot_take_the_number_is_said(
+    file: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("relay_core.decision_file.MOST_WAITING", 2)
+    kept = record(file)
+    for number in range(1, 6):
+        kept.add(planned(number))
+
+    await kept.flush()
+
+    assert "3 decisions were not written" in caplog.text
+    assert read(file, MessageId(2)).decisions
+    assert not read(file, MessageId(3)).decisions
+
+
 async def test_a_link_in_the_place_of_the_file_is_not_followed(file: Path, tmp_path: Path):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.write_text("")
