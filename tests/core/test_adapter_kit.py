@@ -8,12 +8,11 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-import looptime
 import pytest
 
 import wrong_adapters as wrong
 from relay_core import Adapter
-from relay_core.testing import MemoryAgent, SeededRandom, VirtualClock
+from relay_core.testing import MemoryAgent, SeededRandom, VirtualClock, virtual_runner
 from relay_core.testing.adapter_kit import (
     AdapterReport,
     Capability,
@@ -30,9 +29,7 @@ from relay_plugins.echo.testing import EchoDriver
 
 def virtually(work: Callable[[], Any]) -> Any:
     """Run the kit in a loop on which time jumps."""
-    with asyncio.Runner(
-        loop_factory=lambda: looptime.new_event_loop(start=0.0, noop_cycles=1)
-    ) as runner:
+    with virtual_runner() as runner:
         return runner.run(work())
 
 
