@@ -70,6 +70,17 @@ def plans() -> Hooks:
     )
 
 
+async def shown_beside_the_default(choose_delivery) -> list[HookCall]:
+    asking = asked(
+        built_in("relay.delivery", named("choose_delivery", starting)),
+        third_party("bad", choose_delivery),
+    )
+    calls, watching = seen_by(asking)
+    with watching:
+        await asking.choose_delivery([ONE], session())
+    return calls
+
+
 async def test_each_plugin_that_was_called_is_shown_with_its_time_and_its_answer():
     asking = plans()
     calls, watching = seen_by(asking)
@@ -164,14 +175,7 @@ async def test_a_fault_is_shown_where_it_happened_and_so_is_the_round_without_it
     def choose_delivery(messages):
         raise KeyError("boo")
 
-    asking = asked(
-        built_in("relay.delivery", named("choose_delivery", starting)),
-        third_party("bad", choose_delivery),
-    )
-    calls, watching = seen_by(asking)
-
-    with watching:
-        await asking.choose_delivery([ONE], session())
+    calls = await shown_beside_the_default(choose_delivery)
 
     assert [(each.plugin, each.error) for each in calls] == [
         ("bad", "KeyError: 'boo'"),
@@ -184,14 +188,7 @@ async def test_a_wrong_answer_is_shown_as_its_plugin_s_fault():
     def choose_delivery(messages):
         return "start"
 
-    asking = asked(
-        built_in("relay.delivery", named("choose_delivery", starting)),
-        third_party("bad", choose_delivery),
-    )
-    calls, watching = seen_by(asking)
-
-    with watching:
-        await asking.choose_delivery([ONE], session())
+    calls = await shown_beside_the_default(choose_delivery)
 
     assert calls[0].error is not None
     assert "it must be DeliveryPlan or None, not str" in calls[0].error
