@@ -73,6 +73,7 @@ def _places(here: Here, environ: Mapping[str, str]) -> Iterator[Entry]:
         ("token_file", places.token_file),
         ("store_file", places.store_file),
         ("state_file", places.state_file),
+        ("decisions_file", places.decisions_file),
         ("logs", places.logs),
     ):
         yield _entry(f"places.{key}", str(path), _environment(below), "AGENT_RELAY_HOME")

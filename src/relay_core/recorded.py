@@ -8,7 +8,8 @@ again later."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Protocol, cast
 
 import msgspec
@@ -29,6 +30,9 @@ _THE_HUBS = frozenset(
     }
 )
 _KEPT = tuple(each for each in msgspec.structs.fields(Message) if each.name not in _THE_HUBS)
+_own_values = cast(
+    "Callable[[Message], tuple[object, ...]]", attrgetter(*[each.name for each in _KEPT])
+)
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -205,9 +209,12 @@ def last_of_each(decisions: Iterable[RecordedDecision]) -> tuple[RecordedDecisio
 
 
 def _asked(message: Message) -> AskedMessage:
-    own: dict[str, msgspec.Raw] = {}
-    for field in _KEPT:
-        value = cast("object", getattr(message, field.name))
-        if value:
-            own[field.encode_name] = msgspec.Raw(_ENCODER.encode(value))
+    values = _own_values(message)
+    if not any(values):
+        return AskedMessage(id=message.id, created_at=message.created_at)
+    own = {
+        field.encode_name: msgspec.Raw(_ENCODER.encode(value))
+        for field, value in zip(_KEPT, values, strict=True)
+        if value
+    }
     return AskedMessage(id=message.id, created_at=message.created_at, own=own)
