@@ -51,7 +51,9 @@ async def measure(stage: Stage) -> Section:
             place.given.write_bytes(_input(running.threads[0]))
             await asyncio.to_thread(place.run, programs[WHOLE])
             assert agent_id in place.printed.read_text(), place.printed.read_text()
-            rounds += await asyncio.to_thread(timed, stage, "hook", programs, place)
+            rounds += await asyncio.to_thread(
+                timed, stage, "hook", programs, place, stage.size.short_rounds
+            )
         beside = (BARE,)
         rows = (
             row(WHOLE, WHOLE, "ms", rounds, beside=beside, yardstick=BARE, goal=GOAL),

@@ -37,12 +37,16 @@ class Place(Struct):
 
 
 def timed(
-    stage: Stage, name: str, programs: Mapping[str, tuple[str, ...]], place: Place
+    stage: Stage,
+    name: str,
+    programs: Mapping[str, tuple[str, ...]],
+    place: Place,
+    number_of_rounds: int,
 ) -> list[Round]:
     """Run each program in turn; blocks, so that nothing of this process lies in between."""
     rounds: list[Round] = []
-    for number in range(stage.size.short_rounds):
-        stage.say(f"{name}: round {number + 1} of {stage.size.short_rounds}")
+    for number in range(number_of_rounds):
+        stage.say(f"{name}: round {number + 1} of {number_of_rounds}")
         took: dict[str, list[float]] = {each: [] for each in programs}
         for _ in range(stage.size.runs):
             for each, program in programs.items():

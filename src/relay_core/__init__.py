@@ -34,6 +34,7 @@ from relay_core.events import (
     TurnEnded,
     WasHeld,
     WasSkipped,
+    messages_of,
 )
 from relay_core.fence import parse as parse_fence
 from relay_core.hookspecs import hookimpl
@@ -231,6 +232,7 @@ __all__ = [
     "hookimpl",
     "is_from",
     "make_private_folder",
+    "messages_of",
     "parse_fence",
     "read_user_file",
     "replace_user_file",

@@ -142,14 +142,15 @@ class Round:
     culprit: str | None = None
     error: BaseException | None = None
     arguments: Arguments = ()
+    _began_s: float | None = None
 
     def __init__(self, question: Question[Any], timer: Callable[[], float] | None = None) -> None:
         self.question = question
         self.answers: list[Answered] = []
-        self.calls: list[Called] = []
         self._timer = timer
-        self._began_s: float | None = None
-        self._spent_s: dict[str, float] = {}
+        if timer is not None:
+            self.calls: list[Called] = []
+            self._spent_s: dict[str, float] = {}
 
     def run(self, chain: Chain, arguments: Arguments) -> Sequence[object]:
         """Ask the plugins and give what came of it, at most one value if the first answer counts.
@@ -176,35 +177,44 @@ class Round:
             self.calls.append(called)
         return msgspec.structs.replace(failure, agent_id=agent_id)
 
+    def seen(self) -> tuple[Called, ...]:
+        """Tell what each plugin did; nothing where the round began before somebody watched."""
+        return () if self._timer is None else tuple(self.calls)
+
     # --- asking ------------------------------------------------------------------------------
 
     def _around(self, wrappers: Sequence[Link], plain: Sequence[Link]) -> object:
         """Give a list where all answers count, else the first answer or None."""
         if not wrappers:
             answers = self._inside(plain)
-            return answers if self.question.many else next(iter(answers), None)
-        plugin, function = wrappers[0]
+            return answers if self.question.many else answers[0] if answers else None
+        (plugin, function), *inner = wrappers
         wrapper = cast("Generator[None, object, object]", function(*self.arguments))
         self._step(plugin, wrapper.send, None, first=True)
         received: object = None
         try:
-            received = self._around(wrappers[1:], plain)
+            received = self._around(inner, plain)
         except Exception as error:  # noqa: BLE001 - an inner one's; the wrapper may mend it
             answer = self._step(plugin, wrapper.throw, error)
         else:
             answer = self._step(plugin, wrapper.send, received)
         finally:
             wrapper.close()
-        return self._taken(plugin, received, answer)
+        if answer is not received or self.question.many:  # a list may have changed
+            answer = self._taken(plugin, received, answer)
+        if self._timer is not None:
+            self._saw(plugin, answer)
+        return answer
 
     def _inside(self, plain: Sequence[Link]) -> list[object]:
         question, arguments, answers = self.question, self.arguments, self.answers
-        timed, given = self._timer is not None, list[object]()
+        given: list[object] = []
+        timed = self._timer is not None
         try:
             for plugin, function in plain:
                 self.running = plugin
                 if timed:
-                    self._enter(plugin)
+                    self._enter()
                 answer = function(*arguments)
                 if timed:
                     self._stop_timing(plugin)
@@ -228,14 +238,17 @@ class Round:
         self, plugin: str, advance: Callable[[Any], None], given: object, *, first: bool = False
     ) -> object:
         """Let a wrapper run up to its yield, or from there to its end."""
-        self._enter(plugin)
+        self.running = plugin
+        if self._timer is not None:
+            self._enter()
         try:
             advance(given)
         except StopIteration as end:
             if first:
                 raise self._blame(RuntimeError("a wrapper must yield once")) from end
-            self._leave(plugin)
-            return cast("object", end.value)
+            self._stop_timing(plugin)
+            answer: object = end.value
+            return answer
         except (SystemExit, asyncio.CancelledError) as error:
             raise self._blame(RuntimeError(f"it raised {type(error).__name__}")) from error
         except Exception as error:
@@ -243,7 +256,7 @@ class Round:
             raise
         if not first:
             raise self._blame(RuntimeError("a wrapper must yield once"))
-        self._leave(plugin)
+        self._stop_timing(plugin)
         return None
 
     def _taken(self, plugin: str, received: object, answer: object) -> object:
@@ -256,14 +269,12 @@ class Round:
             else:
                 raise WrongAnswer("wrong answer: a wrapper of this hook must give a list")
         except WrongAnswer as error:
-            self.running = plugin
             self._blame(error)
             raise
-        self._saw(plugin, given)
         return given
 
     def _replaced(self, plugin: str, received: object, answer: object) -> object:
-        if answer is None or answer is received:
+        if answer is None:
             return answer
         for _, one in self.answers:
             if answer is one:
@@ -274,14 +285,9 @@ class Round:
 
     # --- who has the word, and for how long --------------------------------------------------
 
-    def _enter(self, plugin: str) -> None:
-        self.running = plugin
+    def _enter(self) -> None:
         if self._timer is not None:
             self._began_s = self._timer()
-
-    def _leave(self, plugin: str) -> None:
-        self._stop_timing(plugin)
-        self.running = None
 
     def _stop_timing(self, plugin: str) -> None:
         if self._timer is not None and self._began_s is not None:
@@ -292,7 +298,7 @@ class Round:
     def _blame(self, error: Exception) -> Exception:
         """Remember who raised; an error that only passes through keeps its first culprit."""
         plugin = self.running or CORE
-        self._leave(plugin)
+        self._stop_timing(plugin)
         own = error is not self.error
         if own:
             self.culprit, self.error = plugin, error

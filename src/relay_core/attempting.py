@@ -209,6 +209,7 @@ class Attempts:
     async def _look(self, attempt: Attempt, offers: Sequence[Offer]) -> bool:
         """Look for one attempt; True when it is settled."""
         seat = self._seat
+        seat.note_carried(attempt, offers)
         match await self._find(attempt):
             case Unknown():
                 return False

@@ -46,6 +46,7 @@ class PluginReport(Struct):
 
     `reason` says why it is not loaded, or what it last did wrong. `hooks` are the ones that it
     implements, in the order of the specs. `notes` say what it uses that goes in a later release.
+    `place` is its place in the order of asking, from 1, where it is loaded.
     """
 
     name: str
@@ -55,6 +56,22 @@ class PluginReport(Struct):
     reason: str | None = None
     hooks: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    place: int | None = None
+
+
+class Mark(enum.StrEnum):
+    """Why a plugin's function is asked out of its turn."""
+
+    WRAPPER = "wrapper"
+    FIRST = "tryfirst"
+    LAST = "trylast"
+
+
+class AskedPlugin(Struct):
+    """A plugin that is asked in a hook; wrappers come first, and stand round the others."""
+
+    plugin: str
+    mark: Mark | None = None
 
 
 def _nothing() -> tuple[str, ...]:
@@ -127,9 +144,23 @@ def discover(
     for each in _in_order_of_registration(allowed, order):
         report = _admit(manager, each, strict=strict)
         reports.append(report)
+    reports = _placed(reports)
     reports.sort(key=lambda report: (report.name, report.distribution))
     asked_for = (*block, *order, *(only or ()))
     return Plugins(manager, tuple(reports), unmatched(found, asked_for))
+
+
+def asked_in_order(manager: pluggy.PluginManager) -> dict[str, tuple[AskedPlugin, ...]]:
+    """Tell for each hook that somebody answers who is asked, in the order of asking."""
+    callers = {hook: cast("pluggy.HookCaller", getattr(manager.hook, hook)) for hook in HOOK_NAMES}
+    asked = {
+        hook: tuple(
+            AskedPlugin(plugin=each.plugin_name, mark=_mark(each))
+            for each in reversed(caller.get_hookimpls())
+        )
+        for hook, caller in callers.items()
+    }
+    return {hook: found for hook, found in asked.items() if found}
 
 
 def unmatched(candidates: Iterable[Candidate], names: Iterable[str]) -> tuple[str, ...]:
@@ -230,6 +261,24 @@ def _in_order_of_registration(
     ranked = sorted(candidates, key=precedence)
     theirs = [each for each in ranked if not _built_in(each)]
     return [*reversed(theirs), *(each for each in ranked if _built_in(each))]
+
+
+def _placed(reports: Iterable[PluginReport]) -> list[PluginReport]:
+    """Number the loaded ones in the order of asking; they come in the order of registration."""
+    listed = list(reports)
+    loaded = [each for each in listed if each.state is PluginState.LOADED]
+    theirs = [each for each in loaded if _normal(each.distribution) != DISTRIBUTION]
+    ours = [each for each in loaded if _normal(each.distribution) == DISTRIBUTION]
+    places = {id(each): place for place, each in enumerate((*reversed(theirs), *ours), start=1)}
+    return [msgspec.structs.replace(each, place=places.get(id(each))) for each in listed]
+
+
+def _mark(implementation: pluggy.HookImpl) -> Mark | None:
+    if implementation.wrapper:
+        return Mark.WRAPPER
+    if implementation.tryfirst:
+        return Mark.FIRST
+    return Mark.LAST if implementation.trylast else None
 
 
 def _refuse_conflicts(candidates: Sequence[Candidate]) -> None:

@@ -45,7 +45,13 @@ from relay_core.answers import (
     prompt_trace,
 )
 from relay_core.chains import Call, Chain, Link, calls_of
-from relay_core.discovery import BUILT_IN_PREFIX, PluginReport, PluginState
+from relay_core.discovery import (
+    BUILT_IN_PREFIX,
+    AskedPlugin,
+    PluginReport,
+    PluginState,
+    asked_in_order,
+)
 from relay_core.errors import NobodyAnswered, PluginConflict, PluginError, RelayError
 from relay_core.events import PluginFailed, RelayEvent, messages_of
 from relay_core.fence import check_names
@@ -90,15 +96,11 @@ def _check_prompt(prompt: Prompt, arguments: Arguments) -> None:
 
 def _only_words_differ(prompt: Prompt, sound: Prompt) -> bool:
     """Tell of a prompt whose parts are the very same, with words that are plain text."""
-    return (
-        prompt.parts is sound.parts
-        and _is_plain_text(prompt.header)
-        and _is_plain_text(prompt.footer)
-    )
-
-
-def _is_plain_text(value: object) -> bool:
-    return type(value) is str and value.isascii()
+    if prompt.parts is not sound.parts:
+        return False
+    header: object = prompt.header  # whatever a third party has put there
+    footer: object = prompt.footer
+    return type(header) is str and header.isascii() and type(footer) is str and footer.isascii()
 
 
 def _messages_of(arguments: Arguments) -> Sequence[Message]:
@@ -147,6 +149,7 @@ class Hooks:
         timer: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._calls = {hook: calls_of(manager, hook) for hook in HOOK_NAMES}
+        self._in_order = asked_in_order(manager)
         self._reports = {report.name: report for report in reports}
         self._strict = strict
         self._run: Runner = runner or WorkerThread()
@@ -163,6 +166,13 @@ class Hooks:
     def reports(self) -> tuple[PluginReport, ...]:
         """Tell what became of each installed plugin, up to now."""
         return tuple(self._reports.values())
+
+    def asked_in_order(self) -> dict[str, tuple[AskedPlugin, ...]]:
+        """Tell for each hook who is asked, in the order of asking, without what was set aside."""
+        return {
+            hook: tuple(each for each in asked if each.plugin not in self._aside)
+            for hook, asked in self._in_order.items()
+        }
 
     @contextlib.contextmanager
     def watch(self, listener: Callable[[HookCall], None]) -> Generator[None]:
@@ -405,7 +415,8 @@ class Hooks:
         self, question: Question[T], asked: Arguments, session: Session | None
     ) -> _Outcome[T]:
         """Call one hook until it goes through, each time without the plugin that failed before."""
-        hook, left_out, failures = question.hook, self._aside, list[Decision]()
+        hook, left_out = question.hook, self._aside
+        failures: list[Decision] = []
         agent_id = session.id if session else None
         limit_s = REGISTER_LIMIT_S if hook == "on_register" else DECISION_LIMIT_S
         while True:
@@ -419,9 +430,11 @@ class Hooks:
             except Exception as error:  # noqa: BLE001 - a third party's decision may raise anything
                 failure, cause = now.failure(error, agent_id), error
             else:
-                self._show_round(now, session)
+                if self._listeners:
+                    self._show_round(now, session)
                 return cast("Sequence[T]", result), now.answers, failures
-            self._show_round(now, session)
+            if self._listeners:
+                self._show_round(now, session)
             self._note(failure)
             # A session that its user's plugins cannot describe does not register: fail closed.
             closed = hook == "on_register" and not failure.set_aside
@@ -480,7 +493,7 @@ class Hooks:
 
     def _show_round(self, now: Round, session: Session | None) -> None:
         """Show each plugin's part in a round that is over."""
-        for each in tuple(now.calls):  # one that was abandoned may still write there
+        for each in now.seen():  # one that was abandoned may still write there
             self._show(
                 HookCall(
                     hook=now.question.hook,

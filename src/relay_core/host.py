@@ -14,6 +14,7 @@ import msgspec
 from relay_core import memory as memories
 from relay_core import retry
 from relay_core.acting import ActingAgent
+from relay_core.call_trace import CallTrace
 from relay_core.control import ControlServer, body_of
 from relay_core.errors import HubError, PluginConflict, RelayError, StaleEpoch, WireError
 from relay_core.hooks import Hooks
@@ -27,6 +28,7 @@ from relay_core.host_api import (
     Ping,
     PluginList,
     StopRequest,
+    TraceRequest,
 )
 from relay_core.hub_api import Fence, FencedFrame, MailFrame, StreamFrame
 from relay_core.memory import Attachment, Memory
@@ -113,6 +115,7 @@ class Host:
         self._random = random
         self._failpoint = failpoint
         self._contributions = Contributions()
+        self._calls = CallTrace(hooks, clock)
         self._memory = Memory()
         self._errands: set[asyncio.Task[None]] = set()
         self._sidecars: dict[tuple[str, str], Sidecar] = {}
@@ -143,6 +146,7 @@ class Host:
                     helper.cancel()
         finally:
             await self._control.close()
+            await self._calls.close()
             for adapter in self._contributions.adapters.values():
                 await adapter.close()
             await self._record.flush()
@@ -453,6 +457,7 @@ class Host:
         self._control.register("stop", self._stop_operation)
         self._control.register("decisions", self._decisions_operation)
         self._control.register("plugins", self._plugins_operation)
+        self._control.register("trace", self._trace_operation)
         for name, adapter in self._contributions.adapters.items():
             self._control.register(f"{name}.attach", _bound(self._attach, adapter))
             self._control.register(f"{name}.detach", _bound(self._detach, adapter))
@@ -483,8 +488,14 @@ class Host:
         ]
         return body_of(DecisionList(decisions=tuple(found)))
 
+    async def _trace_operation(self, body: msgspec.Raw) -> msgspec.Raw:
+        wanted = msgspec.json.decode(body, type=TraceRequest)
+        return body_of(await self._calls.since(wanted))
+
     async def _plugins_operation(self, _: msgspec.Raw) -> msgspec.Raw:
-        return body_of(PluginList(plugins=self._hooks.reports()))
+        return body_of(
+            PluginList(plugins=self._hooks.reports(), asked=self._hooks.asked_in_order())
+        )
 
 
 def _bound(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from relay_core.discovery import PluginReport
+from relay_core.discovery import AskedPlugin, PluginReport
 from relay_core.messages import AgentId, MessageId, Struct
-from relay_core.plans import Decision
+from relay_core.plans import Decision, HookCall
 from relay_core.sessions import Activity
 
 
@@ -66,9 +66,26 @@ class DecisionList(Struct):
 
 
 class PluginList(Struct):
-    """Answer of the operation `plugins`."""
+    """Answer of the operation `plugins`; `asked` says for each hook who is asked, in order."""
 
     plugins: tuple[PluginReport, ...]
+    asked: dict[str, tuple[AskedPlugin, ...]] = {}
+
+
+class TraceRequest(Struct):
+    """Body of the operation `trace`: the calls after number `after`, None for those from now on."""
+
+    after: int | None = None
+    wait_s: float = 10.0
+
+
+class TraceAnswer(Struct):
+    """Answer of the operation `trace`; `last` is the next question's `after`, `dropped` how many
+    calls before these are not there any more."""
+
+    calls: tuple[HookCall, ...]
+    last: int
+    dropped: int = 0
 
 
 class Attached(Struct):

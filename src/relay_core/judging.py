@@ -111,9 +111,17 @@ class Judge:
             epoch=seat.epoch,
         )
         await seat.hub.give_verdict(row.id, request)
-        event = WasHeld if held else WasSkipped
         seat.tell(
-            event(
+            WasHeld(
+                at_ms=seat.clock.now_ms(),
+                agent_id=seat.agent_id,
+                delivery_id=row.id,
+                message_id=row.message_id,
+                reason=reason,
+                until_ms=verdict.until_ms,
+            )
+            if held
+            else WasSkipped(
                 at_ms=seat.clock.now_ms(),
                 agent_id=seat.agent_id,
                 delivery_id=row.id,

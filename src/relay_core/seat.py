@@ -16,7 +16,7 @@ from relay_core.errors import HubRefused, HubUnreachable, RelayError
 from relay_core.events import RelayEvent
 from relay_core.hooks import Hooks
 from relay_core.hub_api import Fence, OfferList, Outcome
-from relay_core.messages import MessageId, Offer, Struct, starts_no_turn
+from relay_core.messages import Attempt, AttemptId, MessageId, Offer, Struct, starts_no_turn
 from relay_core.plans import Decision
 from relay_core.policies import OwnPolicy, policy_for
 from relay_core.ports import Adapter, Clock, Failpoints, HubPort, Random, SessionSeen
@@ -30,6 +30,9 @@ DECISIONS_KEPT = 200
 
 TRACES_KEPT = 8
 """Traces of one message that are kept as they are; of more, only each plugin's last answers are."""
+
+ATTEMPTS_KEPT = 200
+"""Attempts whose messages are remembered until their turn ends; the oldest are forgotten first."""
 
 EVENTS_KEPT = 1_000
 """Events that may wait for a slow observer; later ones are missed, and the log says so."""
@@ -101,6 +104,7 @@ class Seat:
         self.last_error: str | None = None
         self._told: asyncio.Queue[tuple[RelayEvent, Session]] = asyncio.Queue(EVENTS_KEPT)
         self._decisions: dict[MessageId, list[Trace]] = {}
+        self._carried: dict[AttemptId, tuple[MessageId, ...]] = {}
 
     @property
     def key(self) -> str:
@@ -219,6 +223,20 @@ class Seat:
         for message in inquiry.messages:
             self.remember(message.id, trace)
         self._record.add(inquiry)
+
+    def note_carried(self, attempt: Attempt, offers: Iterable[Offer]) -> None:
+        """Note which messages an attempt brings, for the end of its turn."""
+        self._carried[attempt.id] = tuple(
+            offer.message.id for offer in offers if offer.delivery.id in attempt.delivery_ids
+        )
+        while len(self._carried) > ATTEMPTS_KEPT:
+            self._carried.pop(next(iter(self._carried)))
+
+    def carried(self, attempts: Iterable[AttemptId]) -> tuple[MessageId, ...]:
+        """The messages that these attempts brought, as far as this host made or saw them."""
+        return tuple(
+            message_id for attempt in attempts for message_id in self._carried.pop(attempt, ())
+        )
 
     def remember(self, message_id: MessageId, decisions: Trace) -> None:
         """Keep what the plugins answered about a message; the oldest messages are forgotten."""

@@ -44,6 +44,7 @@ class TurnReports:
                     agent_id=seat.agent_id,
                     turn_id=ended.turn_id,
                     status=ended.status,
+                    message_ids=seat.carried(ended.attempts),
                 )
             )
             self._ended.task_done()

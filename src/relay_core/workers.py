@@ -46,27 +46,41 @@ class WorkerThread:
     def __init__(self, patience_s: float = PATIENCE_S) -> None:
         self._patience_s = patience_s
         self._turn = asyncio.Lock()
+        self._callers = 0
         self._jobs: queue.SimpleQueue[_Job[Any] | None] | None = None
 
     async def __call__(self, work: Callable[[], T], limit_s: float) -> T:
         """Run one call; its time counts from when it begins, not while others are before it."""
-        async with self._turn:
-            jobs = self._jobs or self._new_thread()
-            job = _Job(work)
-            jobs.put(job)
-            patience_s = min(self._patience_s, limit_s)
-            if not job.ended_within(patience_s):
-                try:
-                    async with asyncio.timeout(limit_s - patience_s):
-                        await job.ended()
-                except TimeoutError as error:
-                    raise CallAbandoned from error
-                finally:
-                    if not job.is_over():
-                        # The time is over, or the caller was cancelled; the thread is at work.
-                        jobs.put(None)
-                        self._jobs = None
+        self._callers += 1
+        try:
+            if self._callers == 1:  # nobody else is here, so its turn needs no lock as long as
+                job = self._begin(work)  # the loop's thread stays with it
+                if job.ended_within(min(self._patience_s, limit_s)):
+                    return job.result()
+                async with self._turn:
+                    return await self._late(job, limit_s - self._patience_s)
+            async with self._turn:
+                return await self._late(self._begin(work), limit_s)
+        finally:
+            self._callers -= 1
+
+    async def _late(self, job: _Job[T], limit_s: float) -> T:
+        try:
+            async with asyncio.timeout(limit_s):
+                await job.ended()
+        except TimeoutError as error:
+            raise CallAbandoned from error
+        finally:
+            if not job.over:
+                # The time is over, or the caller was cancelled; the thread is at work.
+                self.close()
         return job.result()
+
+    def _begin(self, work: Callable[[], T]) -> _Job[T]:
+        job = _Job(work)
+        jobs = self._jobs or self._new_thread()
+        jobs.put(job)
+        return job
 
     def close(self) -> None:
         """Let the thread end; the next call would start another."""
@@ -84,17 +98,22 @@ class _Job(Generic[T]):
     """One call: the thread runs it, and the event loop waits for it in two ways."""
 
     def __init__(self, work: Callable[[], T]) -> None:
+        self.over = False
         self._work = work
-        self._outcome: Callable[[], T] | None = None
+        self._error: BaseException | None = None
+        self._tell: Callable[[], None] | None = None
         self._running = threading.Lock()
         self._running.acquire()
-        self._tell: Callable[[], None] | None = None
 
     def run(self) -> None:
         """Call it, in the thread."""
-        self._outcome = _outcome(self._work)
+        try:
+            self._result = self._work()
+        except BaseException as error:  # noqa: BLE001 - carried over to the caller, whatever it is
+            self._error = error
+        self.over = True
         self._running.release()
-        # Set before `ended` looks for the outcome: one of the two sees what the other has done.
+        # `over` is set before this and read after `_tell` is: one of the two sees the other's.
         if self._tell is not None:
             self._tell()
 
@@ -117,34 +136,17 @@ class _Job(Generic[T]):
                 loop.call_soon_threadsafe(tell)
 
         self._tell = tell_loop
-        if not self.is_over():
+        if not self.over:
             await over
 
-    def is_over(self) -> bool:
-        """Tell whether there is an outcome."""
-        return self._outcome is not None
-
     def result(self) -> T:
-        """Give what the call gave, or raise what it raised."""
-        if self._outcome is None:
-            raise CallAbandoned
-        return self._outcome()
+        """Give what the call gave, or raise what it raised; only when it is over."""
+        if self._error is not None:
+            raise self._error
+        return self._result
 
 
 def _work(jobs: queue.SimpleQueue[_Job[Any] | None]) -> None:
     while (job := jobs.get()) is not None:
         job.run()
         del job
-
-
-def _outcome(work: Callable[[], T]) -> Callable[[], T]:
-    try:
-        result = work()
-    except BaseException as raised:  # noqa: BLE001 - carried over to the caller, whatever it is
-        error = raised
-
-        def fail() -> T:
-            raise error
-
-        return fail
-    return lambda: result

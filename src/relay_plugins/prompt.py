@@ -152,17 +152,16 @@ def _claim(message: Message) -> str:
 
 def _footer(messages: Sequence[Message], session: Session, plan: DeliveryPlan) -> str:
     if _is_request(messages):
-        lines = [_how_to_answer_a_request(messages[0], session, plan)]
+        answering = _how_to_answer_a_request(messages[0], session, plan)
     else:
-        lines = [_how_to_answer(messages, session)]
-    if any(message.claimable for message in messages):
-        lines.append(
-            "The claimable work is yours alone until it is done: do it and say so with "
+        answering = _how_to_answer(messages, session)
+    if [each for each in messages if each.claimable]:
+        answering += (
+            "\nThe claimable work is yours alone until it is done: do it and say so with "
             "relay_complete, whose result goes to the sender, or say no with relay_release or "
             "relay_fail."
         )
-    lines.append("Thanks and bare confirmations need no answer.")
-    return "\n".join(lines)
+    return f"{answering}\nThanks and bare confirmations need no answer."
 
 
 def _is_request(messages: Sequence[Message]) -> bool:

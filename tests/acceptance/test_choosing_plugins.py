@@ -1,14 +1,12 @@
 """`agent-relay plugins block`, `only` and `order`: config.toml as its user wrote it, but for one
 value."""
 
-import os
 import tomllib
 from pathlib import Path
 
 import pytest
 
 from relay_cli.plugin_choice import with_blocked, without_blocked, written
-from relay_core.places import find_places
 from relay_core.settings import PluginSettings
 from user_commands import Relay
 
@@ -20,10 +18,6 @@ def relay(short_path: Path):
     made = Relay(short_path, in_process=True)
     yield made
     made.end()
-
-
-def config(relay: Relay) -> Path:
-    return find_places(relay.environ, os.getuid()).config_file
 
 
 @pytest.mark.parametrize(
@@ -76,12 +70,12 @@ def test_a_blocked_plugin_is_not_loaded_until_that_is_undone(relay: Relay):
     assert made["changed"] is True
     assert made["block"] == ["relay.echo"]
     assert listed["relay.echo"] == "blocked"
-    assert oct(config(relay).stat().st_mode & 0o777) == "0o600"
+    assert oct(relay.config.stat().st_mode & 0o777) == "0o600"
 
     relay("plugins", "block", "relay.echo", "--undo").worked()
     listed = {each["name"]: each["state"] for each in relay("plugins", "--json").json["plugins"]}
     assert listed["relay.echo"] == "loaded"
-    assert config(relay).read_text() == ""
+    assert relay.config.read_text() == ""
 
 
 def test_only_keeps_the_relays_own_plugins_unless_it_is_bare(relay: Relay):
@@ -98,7 +92,7 @@ def test_only_keeps_the_relays_own_plugins_unless_it_is_bare(relay: Relay):
 def test_the_order_is_set_shown_and_taken_away(relay: Relay):
     relay("plugins", "order", "relay.echo", "relay.prompt").worked()
 
-    assert tomllib.loads(config(relay).read_text())["plugins"]["order"] == [
+    assert tomllib.loads(relay.config.read_text())["plugins"]["order"] == [
         "relay.echo",
         "relay.prompt",
     ]
@@ -124,7 +118,7 @@ def test_what_cannot_be_is_refused_and_the_file_stays(
 
     assert refused.code == 2
     assert line in refused.err
-    assert not config(relay).exists()
+    assert not relay.config.exists()
 
 
 def test_a_file_that_cannot_be_read_is_named_with_its_line_and_left_alone(relay: Relay):
@@ -134,7 +128,7 @@ def test_a_file_that_cannot_be_read_is_named_with_its_line_and_left_alone(relay:
 
     assert refused.code == 4
     assert "config.toml:1: not valid TOML" in refused.err
-    assert config(relay).read_text() == "[plugins\n"
+    assert relay.config.read_text() == "[plugins\n"
 
 
 def test_a_running_host_is_said_to_take_it_up_at_its_next_start(relay: Relay):

@@ -82,6 +82,7 @@ def test_a_report_says_what_was_loaded():
         version="1.0",
         state=PluginState.LOADED,
         hooks=("choose_delivery", "format_prompt"),
+        place=1,
     )
 
 

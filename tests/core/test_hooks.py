@@ -1,7 +1,9 @@
 """Plugins are asked in order, named when they fail, and none of them can stop a delivery."""
 
 import asyncio
+import gc
 import threading
+import weakref
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -26,7 +28,7 @@ from relay_core import (
     hookimpl,
     hooks,
 )
-from relay_core.discovery import Candidate, PluginState
+from relay_core.discovery import Candidate, PluginState, discover
 from relay_core.hooks import Hooks
 from relay_core.workers import run_inline
 from sample_plugins import asked, built_in, plugin, ready, third_party
@@ -620,6 +622,48 @@ async def test_a_wrapper_of_a_hook_that_collects_may_take_verdicts_away():
     judges = asked(third_party("strict", skipping), ready("kind", plugin(on_message)))
 
     assert (await judges.on_message(ONE, session()))[0] == Verdict.deliver()
+
+
+async def test_a_wrapper_that_puts_something_wrong_into_the_list_is_named():
+    @hookimpl(wrapper=True)
+    def on_message(message):
+        verdicts = yield
+        verdicts.append("skip")
+        return verdicts
+
+    failures: list[hooks.Failure] = []
+    judges = asked(ready("bad", plugin(on_message)), failed=failures.append)
+
+    assert (await judges.on_message(ONE, session()))[0] == Verdict.deliver()
+    assert [each.plugin for each in failures] == ["bad"]
+
+
+async def test_what_is_registered_later_is_not_asked():
+    found = discover([default_choice()])
+    plans = Hooks(found.manager, reports=found.reports)
+
+    @hookimpl
+    def choose_delivery(messages):
+        return DeliveryPlan.wait("late")
+
+    found.manager.register(plugin(choose_delivery), "late")
+
+    assert (await plans.choose_delivery([ONE], session()))[0] == START
+
+
+async def test_a_trace_keeps_no_body_alive():
+    class Body(str):
+        __slots__ = ("__weakref__",)
+
+    body = Body("long")
+    kept = weakref.ref(body)
+    prompts = asked(default_prompt())
+    decisions = (await prompts.format_prompt([message(1, body=body)], session(), START))[1]
+    del body
+    gc.collect()
+
+    assert kept() is None
+    assert told(decisions) == [("relay.prompt", {"messages": [1], "characters": 4}, True)]
 
 
 # --- observers -------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from relay_core import (
     Relay,
     RelayEvent,
     Session,
+    TurnEnded,
     Verdict,
     WasHeld,
     hookimpl,
@@ -256,6 +257,35 @@ def test_the_agent_may_crash_and_the_user_type_and_interrupt(relay: Harness):
     relay.until(sent)
 
     assert session.history.count(session.prompts[0]) == 1
+
+
+def test_the_end_of_a_turn_names_the_messages_that_it_carried(relay: Harness):
+    session = relay.open()
+    session.type("my own words")
+    session.run_a_tool()
+    sent = [relay.send(session, text) for text in ("one", "two")]
+    relay.advance(1)
+    session.end_tool()
+
+    relay.wait_for("it ended", lambda: any(isinstance(each, TurnEnded) for each in relay.events))
+
+    (ended,) = [each for each in relay.events if isinstance(each, TurnEnded)]
+    assert ended.message_ids == tuple(each.id for each in sent)
+
+
+def test_what_was_held_says_until_when(relay: Harness):
+    class Night:
+        @hookimpl
+        def on_message(self, message: Message) -> Verdict | None:
+            return Verdict.hold("night", until_ms=message.created_at + HOUR_MS)
+
+    relay.load(Night(), "night")
+    sent = relay.send(relay.open(), "hello")
+    relay.until(sent, "held")
+    relay.advance(1)
+
+    (held,) = [each for each in relay.events if isinstance(each, WasHeld)]
+    assert held.until_ms == sent.view.created_at + HOUR_MS
 
 
 def test_an_answer_is_what_the_turn_ended_with(relay: Harness):

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import selectors
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed import FileDescriptorLike
 
 EPOCH_MS = 1_800_000_000_000
 """When virtual time begins: 2027-01-15 08:00 UTC."""
@@ -52,36 +58,58 @@ class SeededRandom:
         return self._random.randbytes(count).hex()
 
 
-class _NoWaiting(selectors.DefaultSelector):
-    """Waits for nothing: the time that it was to wait for has passed at once."""
-
-    passed_s = 0.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        # Without a timer there is nothing to jump to; then it waits as any other does.
-        ready = super().select(timeout if timeout is None else 0)
-        if not ready and timeout is not None:
-            self.passed_s += max(timeout, 0)
-        return ready
-
-
-class _VirtualLoop(asyncio.SelectorEventLoop):
-    """A loop that goes on to the next timer as soon as nothing is ready."""
-
-    def __init__(self) -> None:
-        self._selected = _NoWaiting()
-        super().__init__(self._selected)
-
-    def time(self) -> float:
-        return self._selected.passed_s
-
-
 def virtual_runner() -> asyncio.Runner:
     """Make a runner whose loop jumps to the next timer as soon as nothing is ready.
 
     Nothing in it may wait for another thread or for a socket: time would be over before.
     """
-    return asyncio.Runner(loop_factory=_VirtualLoop)
+    return asyncio.Runner(loop_factory=lambda: _VirtualLoop(_Jumps()))
+
+
+class _Jumps(selectors.BaseSelector):
+    """A selector that lets the time which it is asked to wait pass at once.
+
+    Where there is no timer to wait for it really waits: only another thread can wake the loop.
+    """
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._real = selectors.DefaultSelector()
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        found = self._real.select(None if timeout is None else 0)
+        if not found and timeout is not None and timeout > 0:
+            # A step too small for this number would be none, and the loop would ask for ever.
+            self.now = max(self.now + timeout, math.nextafter(self.now, math.inf))
+        return found
+
+    def register(
+        self, fileobj: FileDescriptorLike, events: int, data: object = None
+    ) -> selectors.SelectorKey:
+        return self._real.register(fileobj, events, data)
+
+    def unregister(self, fileobj: FileDescriptorLike) -> selectors.SelectorKey:
+        return self._real.unregister(fileobj)
+
+    def get_map(self) -> Mapping[FileDescriptorLike, selectors.SelectorKey]:
+        return self._real.get_map()
+
+    def close(self) -> None:
+        self._real.close()
+
+
+class _VirtualLoop(asyncio.SelectorEventLoop):
+    """A loop whose time is its selector's."""
+
+    def __init__(self, jumps: _Jumps) -> None:
+        self._jumps = jumps  # before the loop's own beginning, which asks for the time
+        super().__init__(jumps)
+        # What the loop takes for "now". The real clock's nanosecond is lost in a number of seconds
+        # that is months long, and a timer of this moment would never be due.
+        self._clock_resolution = 1e-6
+
+    def time(self) -> float:
+        return self._jumps.now
 
 
 def utc_ms(when: datetime) -> int:

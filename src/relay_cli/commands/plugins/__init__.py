@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from relay_cli.commands.plugins import check, choosing, listing, new
+from relay_cli.commands.plugins import check, choosing, listing, new, trace
 from relay_cli.deciding import ListByDefault
 
 
@@ -27,6 +27,7 @@ for _each in (
     choosing.block,
     choosing.only,
     choosing.order,
+    trace.command,
     new.command,
 ):
     command.add_command(_each)

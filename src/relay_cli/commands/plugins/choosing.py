@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import click
 import msgspec
-from click.shell_completion import CompletionItem
 
+from relay_cli.commands.plugins.names import plugin_or_distribution_names
 from relay_cli.connection import Here, ask_host, look_around
 from relay_cli.options import json_option
 from relay_cli.output import Output
@@ -52,17 +52,11 @@ class PluginChoice(Struct):
     host_runs: bool = False
 
 
-def _names(
-    context: click.Context, parameter: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    del context, parameter
-    known = {each.name for each in installed()} | {each.distribution for each in installed()}
-    return [CompletionItem(name) for name in sorted(known) if name.startswith(incomplete)]
-
-
 def _choice_options(function: F) -> F:
     options = (
-        click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=_names),
+        click.argument(
+            "names", nargs=-1, metavar="[NAME]...", shell_complete=plugin_or_distribution_names
+        ),
         click.option("--undo", is_flag=True, help="Take it back."),
         click.option("--force", is_flag=True, help="Take a name that nothing installed has."),
         json_option,
