@@ -184,6 +184,9 @@ class Harness:
     (UTC where it names no zone). With `real_time` the clock is the machine's, plugins are called
     in a thread under their limits, and what waits for sockets works. `hub` is another hub than the
     one in memory.
+
+    `decisions` is what the plugins were asked and answered, `events` what has happened, `failures`
+    what plugins did wrong, `agent` the agent in memory, `clock` the time.
     """
 
     def __init__(
