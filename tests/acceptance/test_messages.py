@@ -282,7 +282,7 @@ def test_the_plugins_are_listed_with_and_without_a_host(relay: Relay):
     rows = {row["name"]: row for row in asked["plugins"]}
     assert {"relay.codex", "relay.delivery", "relay.prompt"} <= set(rows)
     assert set(rows["relay.codex"]) == {
-        "name", "distribution", "version", "state", "reason", "hooks",
+        "name", "distribution", "version", "state", "reason", "hooks", "notes", "place",
     }  # fmt: skip
     assert rows["relay.codex"]["state"] == "loaded"
 
