@@ -137,3 +137,14 @@ def test_a_running_host_is_said_to_take_it_up_at_its_next_start(relay: Relay):
     blocked = relay("plugins", "block", "relay.echo").worked()
 
     assert "agent-relay down && agent-relay up --detach" in blocked.err
+
+
+def test_a_config_that_is_a_link_stays_one(relay: Relay):
+    relay.write_config("# in the dotfiles\n")
+    kept = relay.config.rename(relay.home / "dotfiles.toml")
+    relay.config.symlink_to(kept)
+
+    relay("plugins", "block", "relay.echo").worked()
+
+    assert relay.config.is_symlink()
+    assert kept.read_text() == '# in the dotfiles\n\n[plugins]\nblock = ["relay.echo"]\n'

@@ -164,7 +164,7 @@ def _change(here: Here, after: PluginSettings, output: Output) -> None:
         fresh = written(text, before, after)
         parse({}, fresh, file=file)  # what cannot be read again is not written
         make_private_folder(file.parent)
-        replace_user_file(file, fresh.encode())
+        replace_user_file(file.resolve(), fresh.encode())  # a link stays one
     _show(
         PluginChoice(
             file=str(file),
