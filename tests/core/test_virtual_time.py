@@ -1,59 +1,63 @@
-"""The loop on which the harness and the simulations run: time passes when nothing is left to do."""
+"""The loop of `relay_core.testing` in which hours pass at once."""
 
 import asyncio
 import threading
 import time
 
 from relay_core.testing import VirtualClock, virtual_runner
+from relay_core.testing.virtual_time import EPOCH_MS
 
-YEAR_S = 365 * 24 * 3_600
-
-
-def test_a_year_passes_at_once_and_to_the_moment():
-    began = time.monotonic()
-    with virtual_runner() as runner:
-        runner.run(asyncio.sleep(YEAR_S))
-        clock = VirtualClock(0, runner.get_loop())
-
-        assert YEAR_S <= clock.monotonic() < YEAR_S + 0.001
-    assert time.monotonic() - began < 60
+DAY_S = 86_400
 
 
-def test_timers_end_in_their_order():
-    ended: list[float] = []
+def test_timers_end_in_their_order_and_at_their_time():
+    ended: list[tuple[str, int]] = []
 
-    async def sleeper(seconds: float) -> None:
+    async def sleeper(name: str, seconds: float) -> None:
         await asyncio.sleep(seconds)
-        ended.append(asyncio.get_running_loop().time())
+        ended.append((name, clock.now_ms() - EPOCH_MS))
 
-    async def all_of_them() -> None:
-        await asyncio.gather(*map(sleeper, (30, 0.01, 3_600, 2, 2)))
-
-    with virtual_runner() as runner:
-        runner.run(all_of_them())
-
-    assert [round(each, 3) for each in ended] == [0.01, 2, 2, 30, 3_600]
-
-
-def test_steps_too_small_for_the_time_it_is_are_taken_all_the_same():
-    async def tiny_steps() -> None:
-        await asyncio.sleep(100 * YEAR_S)
-        for _ in range(10):
-            await asyncio.sleep(1e-8)
+    async def both() -> None:
+        await asyncio.gather(sleeper("late", DAY_S), sleeper("soon", 0.25))
 
     with virtual_runner() as runner:
-        runner.run(tiny_steps())
+        clock = VirtualClock(loop=runner.get_loop())
+        began = time.monotonic()
+        runner.run(both())
+
+    assert ended == [("soon", 250), ("late", DAY_S * 1000)]
+    assert time.monotonic() - began < DAY_S / 100
 
 
-def test_what_has_no_timer_is_waited_for():
-    async def woken() -> str:
-        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        loop = asyncio.get_running_loop()
-        threading.Thread(
-            target=lambda: loop.call_soon_threadsafe(answer.set_result, "here")
-        ).start()
-        return await answer
+def test_time_stands_still_while_something_is_ready():
+    async def work() -> float:
+        for _ in range(100):
+            await asyncio.sleep(0)
+        return asyncio.get_running_loop().time()
 
     with virtual_runner() as runner:
-        assert runner.run(woken()) == "here"
-        assert runner.get_loop().time() == 0
+        assert runner.run(work()) == 0
+
+
+def test_a_limit_on_time_ends_what_takes_longer():
+    async def limited() -> bool:
+        try:
+            async with asyncio.timeout(60):
+                await asyncio.sleep(61)
+        except TimeoutError:
+            return True
+        return False
+
+    with virtual_runner() as runner:
+        assert runner.run(limited())
+
+
+def test_without_any_timer_it_waits_for_another_thread_as_every_loop_does():
+    async def told() -> str:
+        loop, answer = asyncio.get_running_loop(), asyncio.Event()
+        threading.Timer(0.05, lambda: loop.call_soon_threadsafe(answer.set)).start()
+        await answer.wait()
+        return "told"
+
+    with virtual_runner() as runner:
+        assert runner.run(told()) == "told"

@@ -1,10 +1,11 @@
 """The runner of the pages' examples finds what is wrong on a page."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from pages import examples, matches
+from pages import Example, Shell, examples, matches
 
 
 @pytest.mark.parametrize(
@@ -66,3 +67,11 @@ def test_a_block_that_nothing_tries_is_refused(tmp_path: Path):
 
     with pytest.raises(AssertionError, match="nothing tries"):
         list(examples(page))
+
+
+def test_the_shell_keeps_variables_and_the_folder_from_example_to_example(tmp_path: Path):
+    shell = Shell({"PATH": os.environ["PATH"]}, tmp_path)
+
+    shell(Example(1, "mkdir below; cd below; NAME=hello"))
+
+    assert shell(Example(2, 'pwd; echo "$NAME"')) == f"{tmp_path}/below\nhello"

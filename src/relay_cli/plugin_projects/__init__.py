@@ -60,7 +60,7 @@ _ABOUT = {
     Kind.ADAPTER: _About(
         summary="a way to one more kind of agent",
         more="Its agent is a toy: put yours into the place of `agent.py` and say in `driver.py` "
-        "how it is driven; `agent-relay plugins check` then proves that the adapter fits.",
+        "how it is driven; `agent-relay plugins check` then tries all that the relay builds on.",
         object=":plugin",
     ),
 }
