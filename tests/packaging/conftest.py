@@ -1,11 +1,10 @@
 """The built wheel, in an environment that holds nothing else."""
 
-import sys
 from pathlib import Path
 
 import pytest
 
-from empty_venv import EmptyVenv, call
+from empty_venv import EmptyVenv, build
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,8 +19,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
-    call(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, ROOT, cwd=folder)
-    (built,) = folder.glob("*.whl")
+    (built,) = build(ROOT, into=folder)
     return built
 
 
@@ -30,4 +28,12 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> EmptyVen
     """Our wheel with its dependencies, and nothing else."""
     environment = EmptyVenv(tmp_path_factory.mktemp("installed"))
     environment.install(wheel)
+    return environment
+
+
+@pytest.fixture(scope="session")
+def with_pytest(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> EmptyVenv:
+    """Our wheel with what the tests of a plugin need, and nothing else."""
+    environment = EmptyVenv(tmp_path_factory.mktemp("testing"))
+    environment.install(f"{wheel}[testing]")
     return environment

@@ -3,13 +3,16 @@
 import json
 import os
 import shutil
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 
-from empty_venv import EmptyVenv
+from empty_venv import EmptyVenv, build, call
 
 ROOT = Path(__file__).parents[2]
+LEFT_BEHIND = shutil.ignore_patterns("__pycache__", ".pytest_cache", "build", "dist", "*.egg-info")
 EXAMPLES = sorted(path.parent.name for path in (ROOT / "examples").glob("*/pyproject.toml"))
 
 ASK = """
@@ -52,16 +55,22 @@ print("relay_plain_prompt" in sys.modules, "relay_prefer_patience" in sys.module
 
 
 @pytest.fixture(scope="session")
-def with_examples(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> EmptyVenv:
-    """Our wheel, the examples, and pytest for their own tests."""
-    environment = EmptyVenv(tmp_path_factory.mktemp("examples"))
-    for name in EXAMPLES:  # copies: building leaves files behind
-        shutil.copytree(
-            ROOT / "examples" / name,
-            environment.folder / name,
-            ignore=shutil.ignore_patterns("__pycache__", "build", "dist", "*.egg-info"),
-        )
-    environment.install(wheel, "pytest", *(environment.folder / name for name in EXAMPLES))
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The wheel of each example, built from a copy, because building leaves files behind."""
+    folder = tmp_path_factory.mktemp("examples")
+    for name in EXAMPLES:
+        shutil.copytree(ROOT / "examples" / name, folder / name, ignore=LEFT_BEHIND)
+    built = build(*(folder / name for name in EXAMPLES), into=folder)
+    return dict(zip(EXAMPLES, built, strict=True))
+
+
+@pytest.fixture(scope="session")
+def with_examples(
+    with_pytest: EmptyVenv, wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> EmptyVenv:
+    """Our wheel and all of the examples."""
+    environment = EmptyVenv(tmp_path_factory.mktemp("together"), on=with_pytest)
+    environment.install(*wheels.values())
     return environment
 
 
@@ -71,24 +80,32 @@ def settings(text: str) -> None:
     (folder / "config.toml").write_text(text)
 
 
-def test_there_are_two_examples():
-    assert EXAMPLES == ["plain-prompt", "prefer-patience"]
-
-
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_an_example_passes_its_own_tests(with_examples: EmptyVenv, name: str):
-    folder = with_examples.folder / name
+def test_an_example_alone_passes_its_own_tests(
+    with_pytest: EmptyVenv, wheels: dict[str, Path], tmp_path: Path, name: str
+):
+    alone = EmptyVenv(tmp_path, on=with_pytest)
+    alone.install(wheels[name])
+    example = ROOT / "examples" / name
+    shutil.copytree(example / "tests", tmp_path / "tests", ignore=LEFT_BEHIND)
+    shutil.copy(example / "pyproject.toml", tmp_path)  # not its source: the wheel is tested
 
-    printed = with_examples.run(
-        "python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", folder, folder
-    )
+    printed = alone.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", tmp_path)
 
     assert "passed" in printed
 
 
-def test_both_are_listed_with_their_distribution_and_their_hooks(with_examples: EmptyVenv):
-    listed = json.loads(with_examples.run("agent-relay", "plugins", "--json"))["plugins"]
-    found = {each["name"]: each for each in listed}
+def test_downstream_tests_an_example_in_an_environment_of_its_own(wheel: Path, tmp_path: Path):
+    script = ROOT / "downstream" / "run.py"
+
+    printed = call(sys.executable, script, "plain-prompt", "--relay", wheel, cwd=tmp_path)
+
+    assert printed.endswith("plain-prompt: passed\n")
+
+
+def test_all_are_listed_with_their_distribution_and_their_hooks(with_examples: EmptyVenv):
+    listed = json.loads(with_examples.run("python", "-m", "relay_cli", "plugins", "--json"))
+    found = {each["name"]: each for each in listed["plugins"]}
 
     assert found["plain-prompt"] | {"reason": None} == {
         "name": "plain-prompt",
@@ -96,10 +113,23 @@ def test_both_are_listed_with_their_distribution_and_their_hooks(with_examples: 
         "version": "1.0.0",
         "state": "loaded",
         "reason": None,
+        "notes": [],
         "hooks": ["format_prompt"],
     }
-    assert found["prefer-patience"]["state"] == "loaded"
-    assert found["prefer-patience"]["hooks"] == ["choose_delivery"]
+    assert {name: found[name]["state"] for name in EXAMPLES} == dict.fromkeys(EXAMPLES, "loaded")
+    assert found["first-responder"]["hooks"] == ["start", "on_message", "on_claim"]
+
+
+def test_the_examples_and_the_relay_agree_on_what_they_need(with_examples: EmptyVenv):
+    with_examples.pip("check")
+
+
+def test_each_example_says_that_it_is_typed(wheels: dict[str, Path]):
+    assert [
+        name
+        for name, wheel in wheels.items()
+        if not any(each.endswith("/py.typed") for each in zipfile.ZipFile(wheel).namelist())
+    ] == []
 
 
 def asked(environment: EmptyVenv, *blocked: str) -> dict[str, object]:
@@ -110,7 +140,8 @@ def asked(environment: EmptyVenv, *blocked: str) -> dict[str, object]:
 
 
 def test_one_changes_the_prompt_and_the_other_the_plan(with_examples: EmptyVenv):
-    changed = asked(with_examples)
+    others = set(EXAMPLES) - {"plain-prompt", "prefer-patience"}
+    changed = asked(with_examples, *others)
     usual = asked(with_examples, *EXAMPLES)
 
     assert (changed["plan"], changed["take"]) == (["prefer-patience"], 3)
