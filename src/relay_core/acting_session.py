@@ -63,7 +63,10 @@ class ActingSession:
             instance_id=fence and fence.instance_id,
             epoch=fence and fence.epoch,
         )
-        return await self._hub.send(signed, idempotency_key=once)
+        sent = await self._hub.send(signed, idempotency_key=once)
+        if request.reply_to is not None:
+            self._seat.tell_reply(sent.id, request.reply_to)
+        return sent
 
     async def message(self, message_id: int) -> MessageView:
         return await self._hub.message(message_id)

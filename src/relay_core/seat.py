@@ -13,7 +13,7 @@ from relay_core import outlook as outlooks
 from relay_core import retry
 from relay_core.answers import Answers, Trace
 from relay_core.errors import HubRefused, HubUnreachable, RelayError
-from relay_core.events import RelayEvent
+from relay_core.events import RelayEvent, ReplySent
 from relay_core.hooks import Hooks
 from relay_core.hub_api import Fence, OfferList, Outcome
 from relay_core.messages import Attempt, AttemptId, MessageId, Offer, Struct, starts_no_turn
@@ -179,6 +179,17 @@ class Seat:
             log.warning("%s: observers are too slow; they miss %s", self.agent_id, event)
             return
         self._told.put_nowait((event, self.session()))
+
+    def tell_reply(self, message_id: MessageId, reply_to: MessageId) -> None:
+        """Let the observers see that this session's agent has answered."""
+        self.tell(
+            ReplySent(
+                at_ms=self.clock.now_ms(),
+                agent_id=self.agent_id,
+                message_id=message_id,
+                reply_to=reply_to,
+            )
+        )
 
     async def observe(self) -> None:
         """Pass what was told on to the observers, for as long as the session is served."""

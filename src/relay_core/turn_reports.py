@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from relay_core.errors import HubRefused, StaleEpoch, WireError
+from relay_core.errors import HubError, HubRefused, StaleEpoch, WireError
 from relay_core.events import TurnEnded
 from relay_core.hub_api import TurnReport
-from relay_core.messages import AttemptId, TurnStatus
+from relay_core.messages import AttemptId, MessageId, TurnStatus
 from relay_core.ports import SessionTurnEnded
 from relay_core.seat import Seat, log
 
@@ -59,24 +59,43 @@ class TurnReports:
 
     async def _tell(self, attempt_id: AttemptId, ended: SessionTurnEnded) -> None:
         seat = self._seat
+        request, text = await self._answer(attempt_id, ended)
         report = TurnReport(
             turn_id=ended.turn_id,
             status=ended.status,
             started_by=ended.started_by,
             shared=ended.other_user_messages or ended.attempts != (attempt_id,),
-            final_text=await self._answer(attempt_id, ended),
+            final_text=text,
             cut_off=was_cut_off(ended),
             agent_id=seat.agent_id,
             instance_id=seat.instance_id,
             epoch=seat.epoch,
         )
         await seat.persist(lambda: seat.hub.report_turn(attempt_id, report))
+        if request is not None:
+            await self._tell_reply(request)
 
-    async def _answer(self, attempt_id: AttemptId, ended: SessionTurnEnded) -> str | None:
-        """The turn's last words, where they are for whoever asked and somebody waits for them."""
+    async def _tell_reply(self, request: MessageId) -> None:
+        """Let the observers see the answer that the hub made of the turn's last words."""
+        seat = self._seat
+        try:
+            view = await seat.hub.message(request)
+        except HubError as error:  # the answer is at the hub; only who observes here misses it
+            log.info("%s: the answer to message %s: %s", seat.agent_id, request, error)
+            return
+        for row in view.deliveries:
+            answer = row.answer
+            if row.agent_id == seat.agent_id and answer and answer.reply_id is not None:
+                seat.tell_reply(answer.reply_id, request)
+
+    async def _answer(
+        self, attempt_id: AttemptId, ended: SessionTurnEnded
+    ) -> tuple[MessageId | None, str | None]:
+        """The request that waits for the turn's last words, and these; None for both where nobody
+        waits for them."""
         text = words_for_the_asker(attempt_id, ended)
         if text is None:
-            return None
+            return None, None
         seat = self._seat
         try:
             request = await seat.persist(lambda: seat.hub.awaited(attempt_id))
@@ -84,8 +103,8 @@ class TurnReports:
             raise
         except HubRefused as error:  # the end of the turn is to be told all the same
             log.info("%s: nobody to tell the last words to: %s", seat.agent_id, error)
-            return None
-        return None if request is None else text
+            return None, None
+        return (None, None) if request is None else (request, text)
 
 
 def was_cut_off(ended: SessionTurnEnded) -> bool:

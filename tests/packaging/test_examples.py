@@ -120,6 +120,13 @@ def test_all_are_listed_with_their_distribution_and_their_hooks(with_examples: E
     assert found["first-responder"]["hooks"] == ["start", "on_message", "on_claim"]
 
 
+def test_each_of_them_fits(with_examples: EmptyVenv):
+    for name in EXAMPLES:
+        printed = with_examples.run("python", "-m", "relay_cli", "plugins", "check", name, "--json")
+
+        assert json.loads(printed)["ok"], printed
+
+
 def test_the_examples_and_the_relay_agree_on_what_they_need(with_examples: EmptyVenv):
     with_examples.pip("check")
 

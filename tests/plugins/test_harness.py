@@ -16,6 +16,8 @@ from relay_core import (
     RegistrationPatch,
     Relay,
     RelayEvent,
+    ReplySent,
+    SendRequest,
     Session,
     TurnEnded,
     Verdict,
@@ -299,6 +301,9 @@ def test_an_answer_is_what_the_turn_ended_with(relay: Harness):
 
     relay.wait_for("it is answered", lambda: bool(answers()))
     assert answers() == ["it is green"]
+    told = [each for each in relay.events if isinstance(each, ReplySent)]
+    assert [each.reply_to for each in told] == [asked.id]
+    assert relay.message(told[0].message_id).body == "it is green"
 
 
 @pytest.mark.relay(real_time=True)
@@ -325,3 +330,22 @@ def test_a_plugin_that_is_installed_is_loaded_by_its_name(relay: Harness):
     relay.open()
 
     assert "relay.echo" in {each.name for each in relay.plugins}
+
+
+def test_observers_hear_of_an_answer_by_tool(relay: Harness):
+    session = relay.open()
+    asked = relay.send(session, "are you there?", from_="builder")
+    relay.until(asked)
+    host = relay._running_now.host
+
+    async def answer() -> int:
+        agent = await host.acting("memory", session.status.thread_id, within_s=5)
+        assert agent is not None
+        request = SendRequest(to="operator", body="here", reply_to=asked.id)
+        return (await agent.send(request)).id
+
+    number = relay.run(answer())
+    relay.advance(1)
+
+    told = [each for each in relay.events if isinstance(each, ReplySent)]
+    assert [(each.message_id, each.reply_to) for each in told] == [(number, asked.id)]

@@ -82,7 +82,7 @@ class QuietHours:
             return None
         return Verdict.hold(REASON, until_ms=night.ends_ms)
 
-    @hookimpl
+    @hookimpl(tryfirst=True)  # it nearly always leaves the decision to the others
     def choose_delivery(self, messages: Sequence[Message], session: Session) -> DeliveryPlan | None:
         """Bring what the night held as one digest, as soon as the session is at rest."""
         night = self._last_night(session.now)
