@@ -114,6 +114,7 @@ def test_all_are_listed_with_their_distribution_and_their_hooks(with_examples: E
         "state": "loaded",
         "reason": None,
         "notes": [],
+        "place": found["plain-prompt"]["place"],
         "hooks": ["format_prompt"],
     }
     assert {name: found[name]["state"] for name in EXAMPLES} == dict.fromkeys(EXAMPLES, "loaded")
