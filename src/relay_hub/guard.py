@@ -127,8 +127,12 @@ class Guard:
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
         headers: Headers = scope["headers"]
         lengths = [value for name, value in headers if name == b"content-length"]
-        chunked = any(name == b"transfer-encoding" for name, _ in headers)
-        if any(name == b"content-encoding" for name, _ in headers):
+        codings = [value.lower() for name, value in headers if name == b"transfer-encoding"]
+        chunked = bool(codings)
+        if any(name == b"content-encoding" for name, _ in headers) or codings not in (
+            [],
+            [b"chunked"],
+        ):
             raise _refused(415, "encoded_body", "the body must not be encoded")
         if not chunked and (not lengths or lengths == [b"0"]):
             return b""

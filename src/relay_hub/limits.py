@@ -55,3 +55,5 @@ class Limits(Struct):
     json_items: int = 1_000
     header_timeout_ms: int = 5 * SECOND
     body_timeout_ms: int = 15 * SECOND
+    answer_timeout_ms: int = MINUTE
+    idle_timeout_ms: int = MINUTE

@@ -200,7 +200,6 @@ def _config(app: Guard, limits: Limits) -> uvicorn.Config:
         ws_per_message_deflate=False,
         ws_ping_interval=_PING_S,
         ws_ping_timeout=_PING_S,
-        timeout_keep_alive=60,
         timeout_graceful_shutdown=GRACE_S,
     )
 

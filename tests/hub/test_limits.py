@@ -26,6 +26,8 @@ KEPT_FROM_USERS = {
     "json_items",
     "header_timeout_ms",
     "body_timeout_ms",
+    "answer_timeout_ms",
+    "idle_timeout_ms",
 }
 
 
