@@ -42,15 +42,12 @@ class StoreTooNew(StoreError):
 
 
 class StoreBusy(StoreError):
-    """Another hub holds this database."""
+    """Another hub, or another program, holds this database."""
 
     code = "store_busy"
 
-    def __init__(self, path: Path, holder: str) -> None:
-        super().__init__(
-            f"{path} is held by another hub ({holder})",
-            fix="use that one, or stop it with: agent-relay down",
-        )
+    def __init__(self, path: Path, holder: str, *, fix: str) -> None:
+        super().__init__(f"{path} is held by {holder}", fix=fix)
         self.path = path
 
 

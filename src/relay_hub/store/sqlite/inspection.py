@@ -9,12 +9,13 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from relay_hub.store.errors import StoreDamaged
 from relay_hub.store.sqlite.opening import (
     CHECKED_BYTES,
     beside,
     check_contents,
     check_file,
+    connect_to_look,
+    errors_at,
     refuse_leftovers,
 )
 
@@ -36,13 +37,12 @@ def inspect(path: Path) -> None:
     check_file(path, mend=False)
     if path.stat().st_size > CHECKED_BYTES:
         return
-    try:
+    with errors_at(path):
         if any(each.exists() for each in beside(path)):
             _inspect_copy(path)
-        else:
-            _inspect_file(path)
-    except sqlite3.DatabaseError as error:
-        raise StoreDamaged(path, f"is damaged: {error}") from error
+            return
+        with closing(connect_to_look(path)) as connection:
+            check_contents(path, connection)
 
 
 def _inspect_copy(path: Path) -> None:
@@ -54,10 +54,3 @@ def _inspect_copy(path: Path) -> None:
                 shutil.copyfile(each, Path(folder) / each.name)
         with closing(sqlite3.connect(copy, isolation_level=None)) as connection:
             check_contents(path, connection)
-
-
-def _inspect_file(path: Path) -> None:
-    # Immutable: no lock, no log, no shared memory is made for it.
-    address = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
-    with closing(sqlite3.connect(address, uri=True, isolation_level=None)) as connection:
-        check_contents(path, connection)

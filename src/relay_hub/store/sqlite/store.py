@@ -84,9 +84,10 @@ class SqliteStore:
         opening.make_folder(path.parent)
         lock = opening.ProcessLock(path)
         try:
-            opening.prepare(path, store_id)
-            writer = opening.connect(path)
-            reader = opening.connect(path, read_only=True)
+            opening.prepare(path, store_id, was_there=lock.held_before)
+            with opening.errors_at(path):
+                writer = opening.connect(path)
+                reader = opening.connect(path, read_only=True)
         except BaseException:
             lock.release()
             raise
@@ -201,7 +202,7 @@ class SqliteStore:
             return self._commit_together(units)
         except sqlite3.Error as error:
             self._roll_back()
-            if len(units) == 1 or self._is_fatal(error):
+            if len(units) == 1 or _code(error) in _FOR_ALL:
                 return [(False, self._translated(error))] * len(units)
         return [outcome for unit in units for outcome in self._commit([unit])]
 
@@ -243,25 +244,31 @@ class SqliteStore:
         if self._writer.in_transaction:
             self._writer.execute("ROLLBACK")
 
-    def _is_fatal(self, error: sqlite3.Error) -> bool:
-        return getattr(error, "sqlite_errorcode", 0) & 0xFF in _FATAL
-
     def _translated(self, error: sqlite3.Error) -> StoreError:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        code = _code(error)
         if code in _FATAL:
             self._failed = StoreFailed(
                 f"the store failed: {error}", fix="look at the disk, then start the hub again"
             )
             return self._failed
-        if code in _NO_ROOM:
-            return StoreFull(
-                f"the store cannot be written now: {error}", fix="free some disk space"
-            )
+        if code in _NOT_NOW:
+            return StoreFull(f"the store cannot be written now: {error}", fix=_NOT_NOW[code])
         return StoreError(f"the store refused a statement: {error}")
 
 
 _FATAL = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-_NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_CLOSE_IT = "close the program that has the database open"
+_NOT_NOW = {
+    sqlite3.SQLITE_FULL: "free some disk space",
+    sqlite3.SQLITE_BUSY: _CLOSE_IT,
+    sqlite3.SQLITE_LOCKED: _CLOSE_IT,
+}
+# What each unit alone would meet again: a lock would be waited for as often as there are units.
+_FOR_ALL = _FATAL | {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+def _code(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def _run(work: Awaitable[T]) -> T:
