@@ -18,10 +18,10 @@ class StoreDamaged(StoreError):
 
     code = "store_damaged"
 
-    def __init__(self, path: Path, detail: str) -> None:
+    def __init__(self, path: Path, detail: str, *, fix: str | None = None) -> None:
         super().__init__(
             f"{path}: {detail}",
-            fix=f"restore {path} from a backup, or move it away to begin with an empty one",
+            fix=fix or f"restore {path} from a backup, or move it away to begin with an empty one",
         )
         self.path = path
 
@@ -42,12 +42,15 @@ class StoreTooNew(StoreError):
 
 
 class StoreBusy(StoreError):
-    """Another hub, or another program, holds this database."""
+    """Another hub holds this database."""
 
     code = "store_busy"
 
-    def __init__(self, path: Path, holder: str, *, fix: str) -> None:
-        super().__init__(f"{path} is held by {holder}", fix=fix)
+    def __init__(self, path: Path, holder: str) -> None:
+        super().__init__(
+            f"{path} is held by another hub ({holder})",
+            fix="use that one, or stop it with: agent-relay down",
+        )
         self.path = path
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 import tempfile
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +13,8 @@ from relay_hub.store.sqlite.opening import (
     beside,
     check_contents,
     check_file,
+    check_log,
+    check_whole,
     connect_to_look,
     errors_at,
     refuse_leftovers,
@@ -35,14 +36,14 @@ def inspect(path: Path) -> None:
         refuse_leftovers(path)
         return
     check_file(path, mend=False)
+    check_log(path)
     if path.stat().st_size > CHECKED_BYTES:
         return
     with errors_at(path):
         if any(each.exists() for each in beside(path)):
             _inspect_copy(path)
             return
-        with closing(connect_to_look(path)) as connection:
-            check_contents(path, connection)
+        check_whole(path)
 
 
 def _inspect_copy(path: Path) -> None:
@@ -52,5 +53,5 @@ def _inspect_copy(path: Path) -> None:
         for each in files_of(path):
             if not each.name.endswith("-shm"):
                 shutil.copyfile(each, Path(folder) / each.name)
-        with closing(sqlite3.connect(copy, isolation_level=None)) as connection:
+        with closing(connect_to_look(copy)) as connection:
             check_contents(path, connection)

@@ -26,6 +26,7 @@ from relay_hub.store.errors import (
     StoreTooNew,
     StoreUnsafe,
 )
+from relay_hub.store.sqlite.log_file import lost_beside
 from relay_hub.store.sqlite.queries import migrations
 
 log = logging.getLogger(__name__)
@@ -36,9 +37,13 @@ APPLICATION_ID = 0x41524C59
 OLDEST_SQLITE = (3, 37, 0)
 """STRICT tables."""
 
+BUSY_S = 5.0
+"""How long another program's lock is waited for."""
+
 CHECKED_BYTES = 256 * 1024 * 1024
 """Larger databases are not read through at start."""
 
+CLOSE_IT = "close the program that has the database open"
 LOOK_AT_THE_DISK = "look at the disk that it is on (df, dmesg), then start again"
 
 _HOLDER_BYTES = 32
@@ -72,11 +77,7 @@ class ProcessLock:
             os.pwrite(self._file, f"{os.getpid():<{_HOLDER_BYTES - 1}}\n".encode(), 0)
         except BlockingIOError as error:
             holder = os.pread(self._file, _HOLDER_BYTES, 0).decode("ascii", "replace").strip()
-            raise StoreBusy(
-                database,
-                f"another hub (process {holder or 'unknown'})",
-                fix="use that one, or stop it with: agent-relay down",
-            ) from error
+            raise StoreBusy(database, f"process {holder or 'unknown'}") from error
         except OSError as error:
             raise StoreError(
                 f"{self.path} cannot be locked: {error.strerror}", fix=LOOK_AT_THE_DISK
@@ -104,11 +105,11 @@ def prepare(path: Path, store_id: str, *, was_there: bool = False) -> None:
         if was_there and not half_made:
             log.warning("%s was there before and is gone: began with an empty one", path)
     check_file(path)
+    check_log(path)
     with errors_at(path):
         # Looked at first without the right to write: the last writer that closes a database writes
         # its log back, and a damaged one must stay as it is.
-        with closing(connect_to_look(path)) as connection:
-            check_contents(path, connection)
+        check_whole(path)
         with closing(connect(path)) as connection:
             _migrate(connection)
 
@@ -126,11 +127,7 @@ def _trouble(path: Path, error: sqlite3.Error) -> StoreError:
     # Only what is damaged may be called so: the advice is to move it away.
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return StoreBusy(
-            path,
-            "another program, which is no hub",
-            fix="close what has it open (a database browser, a copy that runs), then start again",
-        )
+        return StoreError(f"{path} is held by a program that is no hub", fix=CLOSE_IT)
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
         return StoreUnsafe(path, f"cannot be opened to be written: {error}")
     if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM):
@@ -141,7 +138,7 @@ def _trouble(path: Path, error: sqlite3.Error) -> StoreError:
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     """Open a connection with the settings that the promise rests on."""
     connection = sqlite3.connect(
-        path, timeout=5.0, isolation_level=None, cached_statements=256, check_same_thread=False
+        path, timeout=BUSY_S, isolation_level=None, cached_statements=256, check_same_thread=False
     )
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA foreign_keys = ON")
@@ -160,7 +157,7 @@ def connect_to_look(path: Path) -> sqlite3.Connection:
     if not any(each.exists() for each in beside(path)):
         # Immutable: no lock, no log, no shared memory is made for it.
         address += "&immutable=1"
-    return sqlite3.connect(address, uri=True, isolation_level=None)
+    return sqlite3.connect(address, uri=True, timeout=BUSY_S, isolation_level=None)
 
 
 def connect_memory(store_id: str) -> sqlite3.Connection:
@@ -171,6 +168,12 @@ def connect_memory(store_id: str) -> sqlite3.Connection:
     connection.execute("PRAGMA foreign_keys = ON")
     _build(connection, store_id)
     return connection
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Tell one file at a path from another that took its place; None where there is none."""
+    found = _stat(path)
+    return None if found is None else (found.st_dev, found.st_ino)
 
 
 def _stat(path: Path) -> os.stat_result | None:
@@ -257,6 +260,27 @@ def check_file(path: Path, *, mend: bool = True) -> None:
     # Before anything is opened: even setting the journal mode would change another's file.
     if header[_APPLICATION_ID_AT:][:4] != APPLICATION_ID.to_bytes(4, "big"):
         raise StoreDamaged(path, "is not a database of this hub")
+
+
+def check_log(path: Path) -> None:
+    """Refuse a database whose log has lost something; to be asked before it is opened."""
+    try:
+        words = lost_beside(path)
+    except OSError as error:
+        raise StoreUnsafe(path, f"its log cannot be read: {error.strerror}") from error
+    if words is not None:
+        raise StoreDamaged(
+            path,
+            words,
+            fix="restore it from a backup, or go on with what is whole: "
+            "docs/how-to/mend-the-store.md tells how",
+        )
+
+
+def check_whole(path: Path) -> None:
+    """Refuse a database that is damaged or of a newer release, and change nothing of it."""
+    with closing(connect_to_look(path)) as connection:
+        check_contents(path, connection)
 
 
 def check_contents(path: Path, connection: sqlite3.Connection) -> None:

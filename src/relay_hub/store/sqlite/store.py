@@ -61,6 +61,7 @@ class SqliteStore:
         self._failpoint = failpoint
         self._lock = lock
         self.path = path
+        self._identity = None if path is None else opening.identity(path)
         self.commits = 0
         self._queue: list[tuple[Unit, asyncio.Future[Any]]] = []
         self._busy = False
@@ -144,6 +145,8 @@ class SqliteStore:
     def free_bytes(self) -> int:
         if self.path is None:
             return 1 << 62
+        if (gone := self._gone()) is not None:
+            raise gone
         found = os.statvfs(self.path.parent)
         return found.f_bavail * found.f_frsize
 
@@ -230,6 +233,9 @@ class SqliteStore:
         execute("COMMIT")
         self.commits += 1
         self._failpoint(Failpoint.HUB_AFTER_COMMIT)
+        # Before anybody is answered: what is written to a file that has no name is lost.
+        if (gone := self._gone()) is not None:
+            return [(False, gone)] * len(units)
         return outcomes
 
     def _try(self, unit: Unit) -> Outcome:
@@ -239,6 +245,16 @@ class SqliteStore:
             raise
         except Exception as error:  # noqa: BLE001 - it belongs to whoever queued this unit
             return False, error
+
+    def _gone(self) -> StoreFailed | None:
+        """See whether the database still has its name; a store without one is done for."""
+        if self.path is not None and opening.identity(self.path) != self._identity:
+            self._failed = StoreFailed(
+                f"{self.path} was moved or deleted while the hub used it",
+                fix="put it back with what lay beside it, then start the hub again",
+            )
+            return self._failed
+        return None
 
     def _roll_back(self) -> None:
         if self._writer.in_transaction:
@@ -257,11 +273,10 @@ class SqliteStore:
 
 
 _FATAL = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-_CLOSE_IT = "close the program that has the database open"
 _NOT_NOW = {
     sqlite3.SQLITE_FULL: "free some disk space",
-    sqlite3.SQLITE_BUSY: _CLOSE_IT,
-    sqlite3.SQLITE_LOCKED: _CLOSE_IT,
+    sqlite3.SQLITE_BUSY: opening.CLOSE_IT,
+    sqlite3.SQLITE_LOCKED: opening.CLOSE_IT,
 }
 # What each unit alone would meet again: a lock would be waited for as often as there are units.
 _FOR_ALL = _FATAL | {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
