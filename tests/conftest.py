@@ -13,6 +13,7 @@ pytest_plugins = [
     "real_codex",
     "plain_codex",
     "hypothesis_profile",
+    "faulty_disk",
 ]
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -36,6 +37,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=int,
         metavar="N",
         help="how many pieces of work tests/integration/test_handovers.py hands out (default: 12)",
+    )
+    parser.addoption(
+        "--every-fault",
+        action="store_true",
+        help="let tests/hub/test_failing_disk.py fail every write, not every few",
     )
 
 

@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
+FREE_SPACE = "free some disk space"
 _STORAGE_RETRY_S = 30
 
 
@@ -85,7 +86,8 @@ class Committer:
             await self._mark(stopped)
             raise
         except StoreFull as error:
-            raise NoRoom(detail=error.detail).refusal() from error
+            fix = error.fix or FREE_SPACE
+            raise NoRoom(detail=error.detail, fix=fix).refusal() from error
         except StoreError as error:
             raise _unavailable(error) from error
         self._publish(changes)
@@ -134,7 +136,7 @@ class NoRoom(Struct):
     """Why nothing more is taken in for now; reading and acknowledging still work."""
 
     detail: str
-    fix: str = "free some disk space"
+    fix: str = FREE_SPACE
 
     def refusal(self) -> HubRefused:
         """503 `storage`."""

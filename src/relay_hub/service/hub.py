@@ -24,7 +24,7 @@ from relay_hub.service.listening import Listening
 from relay_hub.service.message_calls import MessageCalls
 from relay_hub.service.pair_calls import PairCalls
 from relay_hub.service.presence import Presence
-from relay_hub.store import Store, StoreFailed
+from relay_hub.store import Store, StoreError, StoreFailed, StoreFull
 from relay_hub.streams import Streams
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,10 @@ class HubService:
         """Take up a store: leases that were held when the hub stopped begin anew."""
         service = cls(store, clock, random, limits or Limits())
         until_ms = clock.now_ms() + service.limits.claim_lease_ms
-        await store.write(lambda tx: tx.restart_leases(until_ms))
+        try:
+            await store.write(lambda tx: tx.restart_leases(until_ms))
+        except StoreFull as error:  # what a caller is told to repeat is no start
+            raise StoreError(error.detail, fix=error.fix) from error
         await service.tokens.load()
         return service
 

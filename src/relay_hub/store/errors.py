@@ -18,10 +18,10 @@ class StoreDamaged(StoreError):
 
     code = "store_damaged"
 
-    def __init__(self, path: Path, detail: str) -> None:
+    def __init__(self, path: Path, detail: str, *, fix: str | None = None) -> None:
         super().__init__(
             f"{path}: {detail}",
-            fix=f"restore {path} from a backup, or move it away to begin with an empty one",
+            fix=fix or f"restore {path} from a backup, or move it away to begin with an empty one",
         )
         self.path = path
 

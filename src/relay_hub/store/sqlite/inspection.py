@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from relay_hub.store.errors import StoreDamaged
 from relay_hub.store.sqlite.opening import (
     CHECKED_BYTES,
     beside,
     check_contents,
     check_file,
+    check_log,
+    check_whole,
+    connect_to_look,
+    errors_at,
     refuse_leftovers,
 )
 
@@ -34,15 +36,14 @@ def inspect(path: Path) -> None:
         refuse_leftovers(path)
         return
     check_file(path, mend=False)
+    check_log(path)
     if path.stat().st_size > CHECKED_BYTES:
         return
-    try:
+    with errors_at(path):
         if any(each.exists() for each in beside(path)):
             _inspect_copy(path)
-        else:
-            _inspect_file(path)
-    except sqlite3.DatabaseError as error:
-        raise StoreDamaged(path, f"is damaged: {error}") from error
+            return
+        check_whole(path)
 
 
 def _inspect_copy(path: Path) -> None:
@@ -52,12 +53,5 @@ def _inspect_copy(path: Path) -> None:
         for each in files_of(path):
             if not each.name.endswith("-shm"):
                 shutil.copyfile(each, Path(folder) / each.name)
-        with closing(sqlite3.connect(copy, isolation_level=None)) as connection:
+        with closing(connect_to_look(copy)) as connection:
             check_contents(path, connection)
-
-
-def _inspect_file(path: Path) -> None:
-    # Immutable: no lock, no log, no shared memory is made for it.
-    address = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
-    with closing(sqlite3.connect(address, uri=True, isolation_level=None)) as connection:
-        check_contents(path, connection)

@@ -9,12 +9,13 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import sqlite3
 import stat
 import sys
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from relay_core.user_files import make_private_folder
@@ -25,7 +26,10 @@ from relay_hub.store.errors import (
     StoreTooNew,
     StoreUnsafe,
 )
+from relay_hub.store.sqlite.log_file import lost_beside
 from relay_hub.store.sqlite.queries import migrations
+
+log = logging.getLogger(__name__)
 
 APPLICATION_ID = 0x41524C59
 """`ARLY`: what marks a database as ours."""
@@ -33,9 +37,16 @@ APPLICATION_ID = 0x41524C59
 OLDEST_SQLITE = (3, 37, 0)
 """STRICT tables."""
 
+BUSY_S = 5.0
+"""How long another program's lock is waited for."""
+
 CHECKED_BYTES = 256 * 1024 * 1024
 """Larger databases are not read through at start."""
 
+CLOSE_IT = "close the program that has the database open"
+LOOK_AT_THE_DISK = "look at the disk that it is on (df, dmesg), then start again"
+
+_HOLDER_BYTES = 32
 _HEADER = b"SQLite format 3\0"
 _HEADER_BYTES = 100
 _APPLICATION_ID_AT = 68
@@ -52,41 +63,82 @@ class ProcessLock:
         except OSError as error:
             raise StoreUnsafe(self.path, f"cannot be opened: {error.strerror}") from error
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            holder = os.pread(self._file, 32, 0).decode("ascii", "replace").strip()
+            self.held_before = self._take(database)
+        except BaseException:
             os.close(self._file)
+            raise
+
+    def _take(self, database: Path) -> bool:
+        """Lock, and leave word of who has it; tell whether anybody ever had it before."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            former = os.pread(self._file, _HOLDER_BYTES, 0)
+            # Written over, never emptied: whoever is refused reads this one's id or the last one's.
+            os.pwrite(self._file, f"{os.getpid():<{_HOLDER_BYTES - 1}}\n".encode(), 0)
+        except BlockingIOError as error:
+            holder = os.pread(self._file, _HOLDER_BYTES, 0).decode("ascii", "replace").strip()
             raise StoreBusy(database, f"process {holder or 'unknown'}") from error
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            raise StoreError(
+                f"{self.path} cannot be locked: {error.strerror}", fix=LOOK_AT_THE_DISK
+            ) from error
+        return bool(former.strip())
 
     def release(self) -> None:
         """Let another hub have the database; the file stays, so that two never lock two files."""
         os.close(self._file)
 
 
-def prepare(path: Path, store_id: str) -> None:
-    """See to it that a whole database of the newest schema is at `path`; the lock is held."""
+def prepare(path: Path, store_id: str, *, was_there: bool = False) -> None:
+    """See to it that a whole database of the newest schema is at `path`; the lock is held.
+
+    `was_there`: a hub has used a database at this place before, so that to begin anew is said.
+    """
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise StoreError(
             f"SQLite {sqlite3.sqlite_version} is too old",
             fix="use a Python with SQLite 3.37 or newer",
         )
     if _stat(path) is None:
+        half_made = _stat(_new(path)) is not None
         _create(path, store_id)
+        if was_there and not half_made:
+            log.warning("%s was there before and is gone: began with an empty one", path)
     check_file(path)
-    try:
+    check_log(path)
+    with errors_at(path):
+        # Looked at first without the right to write: the last writer that closes a database writes
+        # its log back, and a damaged one must stay as it is.
+        check_whole(path)
         with closing(connect(path)) as connection:
-            check_contents(path, connection)
             _migrate(connection)
-    except sqlite3.DatabaseError as error:
-        raise StoreDamaged(path, f"is damaged: {error}") from error
+
+
+@contextmanager
+def errors_at(path: Path) -> Generator[None]:
+    """Turn what SQLite raises while a database is opened into errors of the store's."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _trouble(path, error) from error
+
+
+def _trouble(path: Path, error: sqlite3.Error) -> StoreError:
+    # Only what is damaged may be called so: the advice is to move it away.
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return StoreError(f"{path} is held by a program that is no hub", fix=CLOSE_IT)
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+        return StoreUnsafe(path, f"cannot be opened to be written: {error}")
+    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM):
+        return StoreError(f"{path} cannot be read or written: {error}", fix=LOOK_AT_THE_DISK)
+    return StoreDamaged(path, f"is damaged: {error}")
 
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     """Open a connection with the settings that the promise rests on."""
     connection = sqlite3.connect(
-        path, timeout=5.0, isolation_level=None, cached_statements=256, check_same_thread=False
+        path, timeout=BUSY_S, isolation_level=None, cached_statements=256, check_same_thread=False
     )
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA foreign_keys = ON")
@@ -99,6 +151,15 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     return connection
 
 
+def connect_to_look(path: Path) -> sqlite3.Connection:
+    """Open a connection that changes nothing of the database and, without a log, makes no file."""
+    address = f"{path.absolute().as_uri()}?mode=ro"
+    if not any(each.exists() for each in beside(path)):
+        # Immutable: no lock, no log, no shared memory is made for it.
+        address += "&immutable=1"
+    return sqlite3.connect(address, uri=True, timeout=BUSY_S, isolation_level=None)
+
+
 def connect_memory(store_id: str) -> sqlite3.Connection:
     """Open a database that lives and dies with this connection."""
     connection = sqlite3.connect(
@@ -107,6 +168,12 @@ def connect_memory(store_id: str) -> sqlite3.Connection:
     connection.execute("PRAGMA foreign_keys = ON")
     _build(connection, store_id)
     return connection
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Tell one file at a path from another that took its place; None where there is none."""
+    found = _stat(path)
+    return None if found is None else (found.st_dev, found.st_ino)
 
 
 def _stat(path: Path) -> os.stat_result | None:
@@ -129,7 +196,7 @@ def make_folder(folder: Path) -> None:
 
 def _create(path: Path, store_id: str) -> None:
     refuse_leftovers(path)
-    new = path.with_name(f"{path.name}.new")
+    new = _new(path)
     for leftover in (new, *beside(new)):
         leftover.unlink(missing_ok=True)
     try:
@@ -141,7 +208,12 @@ def _create(path: Path, store_id: str) -> None:
         new.replace(path)
         _sync_folder(path.parent)
     except (OSError, sqlite3.OperationalError) as error:
-        raise StoreError(f"{path} cannot be created: {error}") from error
+        raise StoreError(f"{path} cannot be created: {error}", fix=LOOK_AT_THE_DISK) from error
+
+
+def _new(path: Path) -> Path:
+    """Where a database is built before it is moved to its place."""
+    return path.with_name(f"{path.name}.new")
 
 
 def refuse_leftovers(path: Path) -> None:
@@ -172,7 +244,7 @@ def check_file(path: Path, *, mend: bool = True) -> None:
     if found.st_uid not in (os.getuid(), 0):
         raise StoreUnsafe(path, f"belongs to another user (uid {found.st_uid})")
     try:
-        opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        opened = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
         raise StoreUnsafe(path, f"cannot be opened: {error.strerror}") from error
     try:
@@ -188,6 +260,27 @@ def check_file(path: Path, *, mend: bool = True) -> None:
     # Before anything is opened: even setting the journal mode would change another's file.
     if header[_APPLICATION_ID_AT:][:4] != APPLICATION_ID.to_bytes(4, "big"):
         raise StoreDamaged(path, "is not a database of this hub")
+
+
+def check_log(path: Path) -> None:
+    """Refuse a database whose log has lost something; to be asked before it is opened."""
+    try:
+        words = lost_beside(path)
+    except OSError as error:
+        raise StoreUnsafe(path, f"its log cannot be read: {error.strerror}") from error
+    if words is not None:
+        raise StoreDamaged(
+            path,
+            words,
+            fix="restore it from a backup, or go on with what is whole: "
+            "docs/how-to/mend-the-store.md tells how",
+        )
+
+
+def check_whole(path: Path) -> None:
+    """Refuse a database that is damaged or of a newer release, and change nothing of it."""
+    with closing(connect_to_look(path)) as connection:
+        check_contents(path, connection)
 
 
 def check_contents(path: Path, connection: sqlite3.Connection) -> None:

@@ -61,6 +61,7 @@ class SqliteStore:
         self._failpoint = failpoint
         self._lock = lock
         self.path = path
+        self._identity = None if path is None else opening.identity(path)
         self.commits = 0
         self._queue: list[tuple[Unit, asyncio.Future[Any]]] = []
         self._busy = False
@@ -84,9 +85,10 @@ class SqliteStore:
         opening.make_folder(path.parent)
         lock = opening.ProcessLock(path)
         try:
-            opening.prepare(path, store_id)
-            writer = opening.connect(path)
-            reader = opening.connect(path, read_only=True)
+            opening.prepare(path, store_id, was_there=lock.held_before)
+            with opening.errors_at(path):
+                writer = opening.connect(path)
+                reader = opening.connect(path, read_only=True)
         except BaseException:
             lock.release()
             raise
@@ -143,6 +145,8 @@ class SqliteStore:
     def free_bytes(self) -> int:
         if self.path is None:
             return 1 << 62
+        if (gone := self._gone()) is not None:
+            raise gone
         found = os.statvfs(self.path.parent)
         return found.f_bavail * found.f_frsize
 
@@ -201,7 +205,7 @@ class SqliteStore:
             return self._commit_together(units)
         except sqlite3.Error as error:
             self._roll_back()
-            if len(units) == 1 or self._is_fatal(error):
+            if len(units) == 1 or _code(error) in _FOR_ALL:
                 return [(False, self._translated(error))] * len(units)
         return [outcome for unit in units for outcome in self._commit([unit])]
 
@@ -229,6 +233,9 @@ class SqliteStore:
         execute("COMMIT")
         self.commits += 1
         self._failpoint(Failpoint.HUB_AFTER_COMMIT)
+        # Before anybody is answered: what is written to a file that has no name is lost.
+        if (gone := self._gone()) is not None:
+            return [(False, gone)] * len(units)
         return outcomes
 
     def _try(self, unit: Unit) -> Outcome:
@@ -239,29 +246,44 @@ class SqliteStore:
         except Exception as error:  # noqa: BLE001 - it belongs to whoever queued this unit
             return False, error
 
+    def _gone(self) -> StoreFailed | None:
+        """See whether the database still has its name; a store without one is done for."""
+        if self.path is not None and opening.identity(self.path) != self._identity:
+            self._failed = StoreFailed(
+                f"{self.path} was moved or deleted while the hub used it",
+                fix="put it back with what lay beside it, then start the hub again",
+            )
+            return self._failed
+        return None
+
     def _roll_back(self) -> None:
         if self._writer.in_transaction:
             self._writer.execute("ROLLBACK")
 
-    def _is_fatal(self, error: sqlite3.Error) -> bool:
-        return getattr(error, "sqlite_errorcode", 0) & 0xFF in _FATAL
-
     def _translated(self, error: sqlite3.Error) -> StoreError:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        code = _code(error)
         if code in _FATAL:
             self._failed = StoreFailed(
                 f"the store failed: {error}", fix="look at the disk, then start the hub again"
             )
             return self._failed
-        if code in _NO_ROOM:
-            return StoreFull(
-                f"the store cannot be written now: {error}", fix="free some disk space"
-            )
+        if code in _NOT_NOW:
+            return StoreFull(f"the store cannot be written now: {error}", fix=_NOT_NOW[code])
         return StoreError(f"the store refused a statement: {error}")
 
 
 _FATAL = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-_NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_NOT_NOW = {
+    sqlite3.SQLITE_FULL: "free some disk space",
+    sqlite3.SQLITE_BUSY: opening.CLOSE_IT,
+    sqlite3.SQLITE_LOCKED: opening.CLOSE_IT,
+}
+# What each unit alone would meet again: a lock would be waited for as often as there are units.
+_FOR_ALL = _FATAL | {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+def _code(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def _run(work: Awaitable[T]) -> T:
