@@ -19,6 +19,8 @@ import pytest
 from patient import Patient, codes
 from relay_cli.doctor import looking
 from relay_core.places import find_places
+from relay_hub.store.errors import StoreError
+from relay_hub.store.sqlite.opening import LOOK_AT_THE_DISK
 from user_commands import Relay, as_version, free_port, until
 
 
@@ -204,6 +206,47 @@ def test_a_store_of_a_newer_release_is_set_aside(patient: Patient):
     connection.close()
 
     assert "newer release" in patient.heals("store-too-new")["advice"]
+
+
+def test_a_store_whose_log_is_gone_is_set_aside(patient: Patient):
+    report = patient.relay.up("--port", str(patient.port))
+    patient.relay.register("ada", report["url"])
+    os.kill(report["pid"], signal.SIGKILL)
+    patient.relay.started[0].communicate(timeout=30)
+    (patient.relay.data / "hub.sqlite-wal").unlink()
+
+    finding = patient.heals("store-damaged")
+
+    assert "the log that was beside it is gone" in finding["detail"]
+    assert "mend-the-store" in finding["advice"]
+
+
+def test_a_store_on_a_disk_that_fails_is_not_called_damaged(
+    patient: Patient, monkeypatch: pytest.MonkeyPatch
+):
+    store = _store(patient)
+
+    def fail(path: object) -> None:
+        detail = f"{store} cannot be read or written: disk I/O error"
+        raise StoreError(detail, fix=LOOK_AT_THE_DISK)
+
+    with monkeypatch.context() as disk:
+        disk.setattr(looking, "inspect", fail)
+        finding = patient.finding("store-unusable")
+    assert finding["command"] is None
+    assert "look at the disk" in finding["advice"]
+
+    assert "store-unusable" not in codes(patient.looked())
+
+
+def test_a_disk_with_too_little_room_is_named(patient: Patient):
+    _store(patient)
+    patient.config('[hub.limits]\nfree_bytes = "900TB"\n')
+
+    assert "df -h" in patient.finding("store-no-room")["advice"]
+    patient.config("")
+
+    assert "store-no-room" not in codes(patient.looked())
 
 
 def test_a_store_that_is_no_file_is_set_aside(patient: Patient):

@@ -51,10 +51,14 @@ class TokenFacts(Struct):
 
 
 class StoreFacts(Struct):
-    """The database and what belongs to it on the disk."""
+    """The database and what belongs to it on the disk.
+
+    `free_bytes` is what is free there, where that is less than the hub is to leave.
+    """
 
     file: Path
     files: tuple[Path, ...] = ()
+    free_bytes: int | None = None
     trouble: Trouble | None = None
 
 

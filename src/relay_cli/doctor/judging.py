@@ -44,7 +44,8 @@ ANOTHER_PORT = "for good: port = 0, or a free one, in [hub] of config.toml"
 PREVENTS_HOST = frozenset(
     {
         *("config-broken", "token-unusable", "token-short", "token-exposed", "store-damaged"),
-        *("store-too-new", "store-unsafe", "plugin-conflict", "socket-folder-unsafe"),
+        *("store-too-new", "store-unsafe", "store-unusable"),
+        *("plugin-conflict", "socket-folder-unsafe"),
         *("port-taken", "hub-foreign", "token-wrong", "sockets-forbidden"),
     }
 )
@@ -168,20 +169,31 @@ def judge_folder(facts: HostFacts) -> Iterator[Finding]:
 
 def judge_store(facts: StoreFacts | None) -> Iterator[Finding]:
     """The hub's database."""
-    if facts is None or facts.trouble is None:
+    if facts is None:
+        return
+    if facts.free_bytes is not None:
+        detail = f"{facts.free_bytes} bytes are free for {facts.file}: no mail is accepted"
+        advice = f"free some disk space: {typed('df', '-h', facts.file.parent)}"
+        yield found("store-no-room", detail, advice=advice)
+    if facts.trouble is None:
         return
     trouble, aside = facts.trouble, f"{facts.file}.set-aside"
     command = f"{typed('mkdir', aside)} && {typed('mv', *facts.files, aside)}"
     match trouble.code:
         case "store_damaged":
-            advice = "that sets it aside, with all mail; a backup, where you have one, is better"
+            advice = (
+                "that sets it aside, with all mail; a backup, where you have one, is better, and "
+                "docs/how-to/mend-the-store.md tells what else there is"
+            )
             yield found("store-damaged", trouble.detail, command=command, advice=advice)
         case "store_too_new":
             advice = "that sets it aside, with all mail; installing the newer release is better"
             yield found("store-too-new", trouble.detail, command=command, advice=advice)
         case "store_unsafe":
-            advice = "that sets it aside; see first what it is"
+            advice = "that sets it aside; see first what it is, and whether you may write to it"
             yield found("store-unsafe", trouble.detail, command=command, advice=advice)
+        case "store_error":
+            yield found("store-unusable", trouble.detail, advice=trouble.fix)
         case _:
             return  # a wrong path is config.toml's
 

@@ -142,6 +142,19 @@ KINDS: tuple[Kind, ...] = (
         "The hub's database is no plain file, or belongs to somebody else.",
         "See what it is, and set it aside.",
     ),
+    _kind(
+        "store-unusable",
+        WRONG,
+        "The hub's database is not known to be damaged, but cannot be read: the disk fails.",
+        "Look at the disk; copy the database away while you can.",
+    ),
+    _kind(
+        "store-no-room",
+        WRONG,
+        "So little of the disk is free that the hub accepts no mail; it shows and delivers what is "
+        "there.",
+        "Free some of it, or lower `free_bytes` in `[hub.limits]` of config.toml.",
+    ),
     # --- plugins of ours ---
     _kind(
         "plugin-conflict",

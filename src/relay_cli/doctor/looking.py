@@ -37,7 +37,7 @@ from relay_cli.doctor.probing import hub_state, probe_host
 from relay_cli.doctor.troubles import trouble
 from relay_cli.lifecycle import lives
 from relay_cli.problems import Failed
-from relay_cli.serving import SHORTEST_TOKEN, store_file
+from relay_cli.serving import SHORTEST_TOKEN, hub_limits, store_file
 from relay_cli.shell_folder import shell_folder
 from relay_cli.variables import VARIABLES
 from relay_core.discovery import discover, installed, unmatched
@@ -268,7 +268,7 @@ def look_at_store(here: Here, host: HostFacts) -> StoreFacts:
         file = store_file(here)
     except SettingsError as error:
         return StoreFacts(file=here.places.store_file, trouble=trouble(error))
-    facts = StoreFacts(file=file, files=files_of(file))
+    facts = StoreFacts(file=file, files=files_of(file), free_bytes=_too_few_bytes(here, file))
     if host.state is HostState.RUNS or _in_use(file):
         return facts
     try:
@@ -276,6 +276,15 @@ def look_at_store(here: Here, host: HostFacts) -> StoreFacts:
     except StoreError as error:
         return msgspec.structs.replace(facts, trouble=trouble(error))
     return facts
+
+
+def _too_few_bytes(here: Here, file: Path) -> int | None:
+    try:
+        found = os.statvfs(file.parent)
+    except FileNotFoundError:  # nothing is there yet, nor its folder
+        return None
+    free = found.f_bavail * found.f_frsize
+    return free if free < hub_limits(here.settings).free_bytes else None
 
 
 def _in_use(file: Path) -> bool:
