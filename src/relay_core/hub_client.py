@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import secrets
 from collections.abc import Iterable, Mapping
 from typing import Self, TypeVar
@@ -77,6 +78,8 @@ CALL_TIMEOUT_S = 10.0
 STREAM_LIMIT = 1024 * 1024
 
 _LARGEST_ID = 2**53 - 1
+_handshakes = logging.getLogger(f"{__name__}.websocket")
+_handshakes.setLevel(logging.WARNING)  # websockets tells the log its headers, at DEBUG: the token
 T = TypeVar("T")
 
 
@@ -242,6 +245,7 @@ class HubClient:
                 max_size=STREAM_LIMIT,
                 open_timeout=CALL_TIMEOUT_S,
                 close_timeout=1,
+                logger=_handshakes,
             )
         except InvalidStatus as error:
             status = error.response.status_code

@@ -17,6 +17,7 @@ Send: TypeAlias = Callable[[Event], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 JSON = b"application/json"
+_LONGEST_DETAIL = 500
 _BODY_TYPE = (b"content-type", JSON)
 
 
@@ -55,9 +56,18 @@ async def respond_refused(
     body = msgspec.json.encode(
         ErrorBody(
             code=refused.code,
-            detail=refused.detail,
+            detail=one_line(refused.detail),
             fix=refused.fix,
             delivery_ids=refused.delivery_ids or None,  # type: ignore[arg-type]
         )
     )
     await respond(send, refused.status, body, headers=extra, websocket=websocket)
+
+
+def one_line(detail: str) -> str:
+    """Show what an error tells in one line: it may quote what a client sent, whatever that is."""
+    if len(detail) > _LONGEST_DETAIL:
+        detail = f"{detail[:_LONGEST_DETAIL]}..."
+    if detail.isprintable():
+        return detail
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in detail)

@@ -19,7 +19,7 @@ import msgspec
 from relay_core.errors import HubRefused
 from relay_core.hub_api import ErrorFrame, ServeFrame, StreamFrame, WatchFrame
 from relay_core.messages import Struct
-from relay_hub.asgi import Event, Receive, Scope, Send, respond_refused
+from relay_hub.asgi import Event, Receive, Scope, Send, one_line, respond_refused
 from relay_hub.callers import Caller
 from relay_hub.guard import CALLER
 from relay_hub.limits import Limits
@@ -82,7 +82,7 @@ class Stream:
                 await self._take(event, subscription)
             except HubRefused as error:
                 broken += 1
-                connection.put(_encode(ErrorFrame(code=error.code, detail=error.detail)))
+                connection.put(_encode(ErrorFrame(code=error.code, detail=one_line(error.detail))))
                 if broken >= MOST_BROKEN:
                     connection.close(POLICY, "too many broken frames")
 

@@ -55,7 +55,7 @@ def bind(host: str, port: int) -> socket.socket:
     if host not in LOOPBACK:
         raise SettingsError(f"{host} is not loopback", fix=f"use one of {', '.join(LOOPBACK)}")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host, port))

@@ -50,7 +50,7 @@ class StrictJson:
             found: Json = self._decode(text)
         except (ValueError, RecursionError) as error:
             raise BadJson(f"the body is no JSON: {error}") from error
-        if text.count(",") > self._items:
+        if text.count(",") >= self._items:  # one less than the items
             _check_items(found, self._items)
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import msgspec
 import pytest
 import pytest_asyncio
 
@@ -16,8 +15,8 @@ from hub_surface import (
     Surface,
     open_surface,
     route_table,
+    told,
 )
-from raw_http import Reply
 from relay_hub.guard import OPEN_PATHS
 from relay_hub.limits import Limits
 
@@ -37,17 +36,6 @@ async def hub(tmp_path_factory):
 
 def without(headers: Headers, name: str) -> Headers:
     return [each for each in headers if each[0] != name]
-
-
-def told(reply: Reply) -> tuple[int, str | None]:
-    """The status and the code of a refusal, which is one line and no traceback."""
-    if reply.status < 400 or not reply.body:
-        return reply.status, None
-    body = msgspec.json.decode(reply.body, type=dict[str, object])
-    detail = str(body["detail"])
-    assert detail.isprintable(), detail
-    assert "Traceback" not in detail
-    return reply.status, str(body["code"])
 
 
 Change = Callable[[Surface, Headers], Headers]

@@ -37,6 +37,8 @@ from relay_plugins.codex.protocol import (
 from relay_plugins.codex.wire import ClientInfo, InitializeResult, RpcError
 
 log = logging.getLogger("relay.codex")
+_handshakes = logging.getLogger("relay.codex.websocket")
+_handshakes.setLevel(logging.WARNING)  # websockets tells the log its headers, at DEBUG: the token
 
 CLIENT = ClientInfo(name="agent-relay", title="Agent Relay", version="0.1")
 OPEN_TIMEOUT_S = 5.0
@@ -300,6 +302,7 @@ async def _open(address: Address, token: str | None) -> ClientConnection:
             close_timeout=CLOSE_TIMEOUT_S,
             ping_interval=KEEPALIVE_S,
             ping_timeout=KEEPALIVE_S,
+            logger=_handshakes,
         )
     return await connect(
         f"{address.text}/",
@@ -311,6 +314,7 @@ async def _open(address: Address, token: str | None) -> ClientConnection:
         close_timeout=CLOSE_TIMEOUT_S,
         ping_interval=KEEPALIVE_S,
         ping_timeout=KEEPALIVE_S,
+        logger=_handshakes,
     )
 
 
