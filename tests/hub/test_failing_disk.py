@@ -1,6 +1,6 @@
 """The Nth write fails, the Nth sync fails, the process dies there: for every N of a hub's life.
 
-`--every-fault` tries every write, not every few.
+`--every-fault` tries every one, not every few.
 """
 
 import json
@@ -23,7 +23,7 @@ from store_versions import build, lost, rows_of
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 LIMIT_S = 540
-WRITES_APART = 13
+WRITES_APART, SYNCS_APART = 37, 3
 GIVES_UP = {"store_error", "store_failed"}
 """Codes that end `agent-relay up` with 4."""
 
@@ -72,7 +72,8 @@ class Lives:
     every: bool
 
     def __call__(self, story: str, case: str) -> Iterator[Life]:
-        step = 1 if self.every or CASES[case].kind == "s" else WRITES_APART
+        apart = SYNCS_APART if CASES[case].kind == "s" else WRITES_APART
+        step = 1 if self.every else apart
         subprocess.run(
             [sys.executable, FIXTURES / "disk_session.py", self.folder, story, case, str(step)],
             env={
