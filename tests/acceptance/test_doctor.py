@@ -241,7 +241,7 @@ def test_a_store_on_a_disk_that_fails_is_not_called_damaged(
 
 def test_a_disk_with_too_little_room_is_named(patient: Patient):
     _store(patient)
-    patient.config('[hub.limits]\nfree_bytes = 900_000_000_000_000\n')
+    patient.config("[hub.limits]\nfree_bytes = 900_000_000_000_000\n")
 
     assert "df -h" in patient.finding("store-no-room")["advice"]
     patient.config("")
