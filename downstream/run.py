@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"=== {name}", flush=True)
         try:
             run(known[name], wanted.relay)
-        except Failed as failed:
+        except Failed as failed:  # told at the end, with exit code 1; the others are not to wait
             outcomes[name] = f"FAILED: {failed}"
         else:
             outcomes[name] = "passed"

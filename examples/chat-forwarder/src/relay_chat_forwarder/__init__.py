@@ -154,7 +154,7 @@ class ChatForwarder:
                     self._table.url, content=batch, headers=headers, timeout=None
                 )
             answer.raise_for_status()
-        except (TimeoutError, httpx.HTTPError) as error:
+        except (TimeoutError, httpx.HTTPError) as error:  # the caller tries it again, or counts it
             log.info("chat-forwarder: %r", error)
             return False
         return True

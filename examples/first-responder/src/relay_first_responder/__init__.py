@@ -79,7 +79,7 @@ def _project(message: Message) -> str | None:
     """The project that the message names; what a sender writes there may be anything."""
     try:
         return msgspec.json.decode(message.meta, type=_Meta).project
-    except msgspec.MsgspecError:
+    except msgspec.MsgspecError:  # then it names no project; that is no fault of the message
         return None
 
 

@@ -172,6 +172,7 @@ class Translator:
             async with asyncio.timeout(self._table.limit_s):
                 answer = await client.post(self._table.url, json=asked, timeout=None)
             found = msgspec.json.decode(answer.raise_for_status().content, type=_Answer)
+        # Rule 3: each of these goes into the note, and the message goes on.
         except TimeoutError:
             trouble = "the translator took too long"
         except httpx.HTTPError as error:
