@@ -10,11 +10,9 @@ from __future__ import annotations
 import asyncio
 import warnings
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from datetime import datetime
-from importlib import metadata
 from pathlib import Path
-from typing import Self, TypeVar, cast
+from typing import Self, TypeVar
 
 import msgspec
 
@@ -26,23 +24,30 @@ from relay_core.discovery import DISTRIBUTION, Candidate, PluginReport, discover
 from relay_core.events import RelayEvent
 from relay_core.failpoints import unarmed
 from relay_core.fence import parse
-from relay_core.hookspecs import hookimpl
 from relay_core.host import Host, HostSettings
 from relay_core.host_api import AttachedList, SessionStatus
 from relay_core.hub_api import MessageView, SendRequest
 from relay_core.messages import AgentId, Delivery, DeliveryState, MessageId, Part
 from relay_core.places import find_places
-from relay_core.ports import AdapterRegistrar, Clock, HubPort, Random
+from relay_core.ports import Clock, HubPort, Random
 from relay_core.seat import SidecarSettings
 from relay_core.sessions import (
     Abilities,
     Policy,
-    Registration,
     RegistrationPatch,
 )
 from relay_core.testing.decisions import Decisions, RecordingHooks
 from relay_core.testing.loading import HarnessError, built_in, candidates
 from relay_core.testing.memory_agent import ABLE, Item, MemoryAgent, MemoryThread
+from relay_core.testing.running_host import (
+    MEMORY,
+    START_LIMIT_S,
+    MemoryPlugin,
+    NoSocket,
+    OpenHub,
+    RunningHost,
+    hub_in_memory,
+)
 from relay_core.testing.virtual_time import (
     EPOCH_MS,
     SeededRandom,
@@ -52,17 +57,11 @@ from relay_core.testing.virtual_time import (
 )
 from relay_core.workers import WorkerThread, run_inline
 
-HUBS = "agent_relay_hubs"
-"""The entry-point group in which the harness finds the hub that it runs against: `memory`."""
-
-MEMORY = "memory"
 REPAIR_MS = 60_000
-START_LIMIT_S = 30.0
 UNTIL_S = 3_600.0
 FIRST_STEP_S = 0.01
 
 T = TypeVar("T")
-OpenHub = Callable[[Clock, Random], AbstractAsyncContextManager[HubPort]]
 
 
 class Sent:
@@ -221,7 +220,7 @@ class Harness:
         self._order: list[str] = []
         self._tables: dict[str, msgspec.Raw] = {}
         self._sidecar = SidecarSettings(repair_ms=REPAIR_MS)
-        self._running: _Running | None = None
+        self._running: RunningHost | None = None
         self._sessions = 0
 
     # Before it starts ----------------------------------------------------------------------------
@@ -431,7 +430,7 @@ class Harness:
     # Inside --------------------------------------------------------------------------------------
 
     @property
-    def _running_now(self) -> _Running:
+    def _running_now(self) -> RunningHost:
         if self._running is None:
             raise HarnessError("nothing runs yet: open a session first")
         return self._running
@@ -447,7 +446,7 @@ class Harness:
     def _start(self) -> None:
         if self._running is not None:
             return
-        self._running = running = _Running(self._new_host, self._open_hub or _hub_in_memory())
+        self._running = running = RunningHost(self._new_host, self._open_hub or hub_in_memory())
         try:
             self.run(running.start(self.clock, self._random))
         except BaseException:
@@ -456,7 +455,7 @@ class Harness:
             raise
 
     def _new_host(self, hub: HubPort) -> tuple[Host, ControlServer]:
-        control = _NoSocket(self._folder / "control.sock")
+        control = NoSocket(self._folder / "control.sock")
         places = find_places({"AGENT_RELAY_HOME": str(self._folder)}, 0)
         settings = HostSettings(
             version="0", hub_url="", sidecar=self._sidecar, plugin_tables=self._tables
@@ -479,7 +478,7 @@ class Harness:
             name=MEMORY,
             distribution="relay-harness",
             version="0",
-            load=lambda: _Memory(self.agent, self._wanted),
+            load=lambda: MemoryPlugin(self.agent, self._wanted),
         )
         found = discover(
             (*built_in(), memory, *self._under_test),
@@ -527,89 +526,3 @@ class Harness:
         self.failures.clear()
         where = f"plugin {failure.plugin}: {failure.hook}: {failure.detail}"
         raise HarnessError(where) from cause
-
-
-class _Running:
-    """A hub and the host that runs on it."""
-
-    def __init__(
-        self, new_host: Callable[[HubPort], tuple[Host, ControlServer]], open_hub: OpenHub
-    ) -> None:
-        self._new_host = new_host
-        self._open_hub = open_hub
-        self._stack = AsyncExitStack()
-        self._task: asyncio.Task[None] | None = None
-        self.hub: HubPort
-        self.host: Host
-
-    async def start(self, clock: Clock, random: Random) -> None:
-        self.hub = await self._stack.enter_async_context(self._open_hub(clock, random))
-        await self._start_host()
-
-    async def restart(self) -> None:
-        await self._stop_host()
-        await self._start_host()
-
-    async def stop(self) -> None:
-        await self._stop_host()
-        await self._stack.aclose()
-
-    async def ask(self, op: str, body: object, kind: type[T]) -> T:
-        line = msgspec.json.encode({"v": 1, "op": op, "body": body_of(body)})
-        answer = await self._control.answer(line)
-        if not answer.ok:
-            raise HarnessError(f"{op}: {answer.detail}")
-        return msgspec.json.decode(answer.body, type=kind)
-
-    async def _start_host(self) -> None:
-        self.host, self._control = self._new_host(self.hub)
-        self._task = asyncio.create_task(self.host.run(), name="host")
-        ready = asyncio.create_task(self.host.ready.wait())
-        await asyncio.wait(
-            {self._task, ready}, timeout=START_LIMIT_S, return_when=asyncio.FIRST_COMPLETED
-        )
-        ready.cancel()
-        if self._task.done():
-            await self._task
-        elif not self.host.ready.is_set():
-            raise HarnessError(f"the host did not start within {START_LIMIT_S:g} s")
-
-    async def _stop_host(self) -> None:
-        task, self._task = self._task, None
-        if task is None or task.done():
-            return
-        self.host.stop()
-        await task
-
-
-class _Memory:
-    """The plugin that brings the agent in memory, and says of its sessions what a test wants."""
-
-    def __init__(self, agent: MemoryAgent, wanted: dict[str, RegistrationPatch]) -> None:
-        self._agent = agent
-        self._wanted = wanted
-
-    @hookimpl
-    def register_adapters(self, register: AdapterRegistrar) -> None:
-        register.adapter(self._agent)
-
-    @hookimpl(trylast=True)
-    def on_register(self, registration: Registration) -> RegistrationPatch | None:
-        return self._wanted.get(registration.thread_id or "")
-
-
-class _NoSocket(ControlServer):
-    """The host's control socket without a socket: `answer` is called instead."""
-
-    async def open(self) -> None:
-        """Nothing to listen on."""
-
-    async def close(self) -> None:
-        """Nothing to close."""
-
-
-def _hub_in_memory() -> OpenHub:
-    """Find the hub to test against; the core knows none by itself."""
-    for point in metadata.entry_points(group=HUBS, name=MEMORY):
-        return cast("OpenHub", point.load())
-    raise HarnessError("there is no hub to test against: pip install agent-relay-codex")
