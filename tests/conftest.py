@@ -14,6 +14,7 @@ pytest_plugins = [
     "plain_codex",
     "hypothesis_profile",
     "faulty_disk",
+    "second_tries",
 ]
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
