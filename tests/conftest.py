@@ -40,9 +40,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="how many pieces of work tests/integration/test_handovers.py hands out (default: 12)",
     )
     parser.addoption(
-        "--every-fault",
-        action="store_true",
-        help="let tests/hub/test_failing_disk.py fail every write, not every few",
+        "--faults-apart",
+        type=int,
+        default=37,
+        metavar="N",
+        help="let tests/hub/test_failing_disk.py fail each Nth write (default: 37)",
     )
 
 

@@ -1,6 +1,6 @@
 """The Nth write fails, the Nth sync fails, the process dies there: for every N of a hub's life.
 
-`--every-fault` tries every one, not every few.
+`--faults-apart 1` tries every one, not every few.
 """
 
 import json
@@ -23,7 +23,8 @@ from store_versions import build, lost, rows_of
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 LIMIT_S = 540
-WRITES_APART, SYNCS_APART = 37, 3
+SYNCS_PER_WRITES = 12
+"""There are that many more writes than syncs, so syncs are tried that much closer together."""
 GIVES_UP = {"store_error", "store_failed"}
 """Codes that end `agent-relay up` with 4."""
 
@@ -69,11 +70,11 @@ class Lives:
 
     library: Path
     folder: Path
-    every: bool
+    apart: int
 
     def __call__(self, story: str, case: str) -> Iterator[Life]:
-        apart = SYNCS_APART if CASES[case].kind == "s" else WRITES_APART
-        step = 1 if self.every else apart
+        syncs = CASES[case].kind == "s"
+        step = max(1, self.apart // SYNCS_PER_WRITES) if syncs else self.apart
         subprocess.run(
             [sys.executable, FIXTURES / "disk_session.py", self.folder, story, case, str(step)],
             env={
@@ -91,7 +92,7 @@ class Lives:
 
 @pytest.fixture
 def lives(faulty_disk: Path, quick_folder: Path, request: pytest.FixtureRequest) -> Lives:
-    return Lives(faulty_disk, quick_folder, bool(request.config.getoption("--every-fault")))
+    return Lives(faulty_disk, quick_folder, request.config.getoption("--faults-apart"))
 
 
 def _kept(store: SqliteStore) -> dict[int, str]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import threading
+from functools import partial
 
 import msgspec
 import pytest
@@ -223,6 +225,37 @@ async def test_a_message_steered_into_a_shell_call_is_unknown_until_the_call_end
     assert not early, "nothing can be known before the call ends"
     assert listed == [None]
     assert await looking == Found(turn_id=turn)
+
+
+def _was_asked(model: StubModel, text: str) -> bool:
+    return sum(model.counts(text)) > 0
+
+
+async def test_what_joins_a_turn_at_its_very_end_is_read_by_the_model(
+    codex: Watch, thread: str, user: AppServerClient, stub_model: StubModel
+):
+    """Codex 0.163 takes some of these in and ends the turn: they stand in the thread, unread."""
+    taken: list[str] = []
+    chance = random.Random(1)
+    for number in range(40):
+        text, own = f"by the way {number}.", f"the user's own {number}."
+        turn = await user.start_turn(thread, own)
+        while not _was_asked(stub_model, own):
+            await asyncio.sleep(0.0005)  # aimed: the model's answer is on its way
+        await asyncio.sleep(chance.random() * 0.012)
+        attempt = new_attempt(thread)
+        try:
+            await codex.inject(attempt, text, Mode.STEER, turn)
+        except SessionMoved:
+            continue
+        assert await codex.find(attempt) == Found(turn_id=turn)
+        await until(partial(_was_asked, stub_model, text))
+        taken.append(text)
+        await user.rest(thread)
+
+    assert taken
+    listed = [item.text for item in await user.user_items(thread)]
+    assert [text for text in listed if text in taken] == taken, "each is there once"
 
 
 async def test_a_steer_that_vanished_with_the_users_interrupt_is_absent(

@@ -212,22 +212,30 @@ def outer_turns(turns: Sequence[Turn], *, at_rest: bool) -> tuple[Turn, ...]:
 
 
 class TurnReading(Struct):
-    """What the items of a turn tell: whose it is, what of ours it carries, its last words."""
+    """What the items of a turn tell: whose it is, what of ours it carries, its last words.
+
+    `unread` tells that the turn ends with a message of ours that had joined it: the agent did
+    nothing after it. Codex 0.163 takes a message in at the very end of a turn and ends the turn
+    without asking the model.
+    """
 
     provenance: Provenance
     started_by: AttemptId | None
     attempts: tuple[AttemptId, ...]
     other_user_messages: bool
     final_text: str | None
+    unread: bool = False
 
 
 def read_turn(items: Iterable[Item]) -> TurnReading:
     """Read a turn's items, oldest first."""
     first: Item | None = None
+    last: Item | None = None
     attempts: list[AttemptId] = []
     others = False
     final: str | None = None
     for item in items:
+        last = item
         if item.is_user_message:
             first = first or item
             attempt = attempt_of(item)
@@ -244,12 +252,13 @@ def read_turn(items: Iterable[Item]) -> TurnReading:
         attempts=tuple(attempts),
         other_user_messages=others,
         final_text=final,
+        unread=last is not None and last is not first and attempt_of(last) is not None,
     )
 
 
 def attempt_of(item: Item) -> AttemptId | None:
-    """The attempt that a user message carries, None where it is somebody else's."""
-    client_id = item.client_id
+    """The attempt that a user message carries, None for any other item."""
+    client_id = item.client_id if item.is_user_message else None
     if not isinstance(client_id, str) or not client_id.startswith(CLIENT_ID_PREFIX):
         return None
     return AttemptId(client_id.removeprefix(CLIENT_ID_PREFIX))

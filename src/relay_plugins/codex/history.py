@@ -104,7 +104,8 @@ async def recent_turns(connection: Connection, thread_id: str) -> tuple[Turn, ..
 async def read_whole_turn(connection: Connection, thread: Thread, turn: Turn) -> TurnReading:
     """Read all items of one turn; what its summary tells where they cannot be read.
 
-    Such a turn may hold more than was seen, so it has no last words: they could be anybody's.
+    Such a turn may hold more than was seen, so it has no last words: they could be anybody's. Nor
+    is anything known to be unread in it.
     """
     try:
         if thread.history_mode == LEGACY:
@@ -120,7 +121,7 @@ async def read_whole_turn(connection: Connection, thread: Thread, turn: Turn) ->
 
 
 def _in_part(items: Iterable[Item]) -> TurnReading:
-    return msgspec.structs.replace(read_turn(items), final_text=None)
+    return msgspec.structs.replace(read_turn(items), final_text=None, unread=False)
 
 
 async def items_of(

@@ -90,6 +90,15 @@ async def _send(connection: Connection, injection: Injection, expected_turn: str
     return (await connection.call("turn/start", start, TurnStartResult)).turn.id
 
 
+async def have_it_read(connection: Connection, thread_id: str) -> str:
+    """Start a turn with no message, in which the model reads what the thread has got; answer it.
+
+    Raises what `Connection.call` does: CallRefused also where a turn is running, which reads it.
+    """
+    start = TurnStartParams(thread_id=thread_id, input=())
+    return (await connection.call("turn/start", start, TurnStartResult)).turn.id
+
+
 def is_overloaded(error: RpcError) -> bool:
     """Whether Codex asks to try again a little later."""
     return error.code == OVERLOADED

@@ -35,6 +35,7 @@ from relay_plugins.codex.evidence import (
 )
 from relay_plugins.codex.handovers import HandOvers
 from relay_plugins.codex.history import read_whole_turn, recent_turns
+from relay_plugins.codex.injection import have_it_read
 from relay_plugins.codex.terminals import Launch
 from relay_plugins.codex.variables import STATE_PATH
 from relay_plugins.codex.wire import Thread, ThreadStatus, Turn
@@ -194,7 +195,9 @@ class TrackedThread:
         status, turns = await self._settled(connection)
         live = self._watched
         for turn in reversed(self._new_ends(turns)):
-            await self._report_end(connection, turn, live=live)
+            reading = await self._report_end(connection, turn, live=live)
+            if turn is turns[0] and reading.unread and turn.status == "completed":
+                await self._have_it_read(connection)
         # A thread that is not loaded is not watched: who stopped its last turn, nobody can tell.
         self._watched = status.type != NOT_LOADED
         if self.thread.status is not status:
@@ -235,9 +238,11 @@ class TrackedThread:
         return running is not None and self._provenance(running) is not Provenance.UNKNOWN
 
     def _provenance(self, running: Turn) -> Provenance:
-        reading = read_turn(running.items).provenance
-        ours = reading is Provenance.UNKNOWN and running.id == self._ours
-        return Provenance.OURS if ours else reading
+        return self._whose(running.id, read_turn(running.items))
+
+    def _whose(self, turn_id: str, reading: TurnReading) -> Provenance:
+        ours = reading.provenance is Provenance.UNKNOWN and turn_id == self._ours
+        return Provenance.OURS if ours else reading.provenance
 
     def _new_ends(self, turns: tuple[Turn, ...]) -> list[Turn]:
         """The turns that ended since the last reading, newest first."""
@@ -252,7 +257,15 @@ class TrackedThread:
             self._newest_ended = new[0].id
         return [turn for turn in new if turn.id not in self._ended]
 
-    async def _report_end(self, connection: Connection, turn: Turn, *, live: bool) -> None:
+    async def _have_it_read(self, connection: Connection) -> None:
+        """Start a turn for a message that the thread has got and the model was not asked about."""
+        try:
+            self.began(await have_it_read(connection, self.id))
+        except (AdapterError, WireError) as error:
+            # Not so where a turn has begun meanwhile. Else the next one reads it.
+            log.info("thread %s: the model has yet to read what joined: %s", self.id, error)
+
+    async def _report_end(self, connection: Connection, turn: Turn, *, live: bool) -> TurnReading:
         self._ended[turn.id] = None
         while len(self._ended) > TURNS_KEPT:
             del self._ended[next(iter(self._ended))]
@@ -266,7 +279,7 @@ class TrackedThread:
                     key=self.id,
                     turn_id=turn.id,
                     status=status,
-                    provenance=reading.provenance,
+                    provenance=self._whose(turn.id, reading),
                     interrupted_by_us=self._who_interrupted(turn.id, status, live=live),
                     attempts=reading.attempts,
                     started_by=reading.started_by,
@@ -274,6 +287,7 @@ class TrackedThread:
                     final_text=reading.final_text,
                 )
             )
+        return reading
 
     async def _read_end(self, connection: Connection, turn: Turn) -> TurnReading:
         """Read the whole turn where it may carry something of ours; a summary hides steers."""

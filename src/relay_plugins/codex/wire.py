@@ -246,12 +246,16 @@ class TextInput(Struct, tag="text", tag_field="type"):
     text_elements: tuple[()] = msgspec.field(default=(), name="text_elements")
 
 
-class TurnStartParams(Struct):
-    """Begin a turn. Nothing else is ever sent: approval, sandbox, model and cwd would stick."""
+class TurnStartParams(Struct, omit_defaults=True):
+    """Begin a turn. Nothing else is ever sent: approval, sandbox, model and cwd would stick.
+
+    Without any input the model is asked about what is in the thread already; during a turn Codex
+    refuses that (seen on 0.163.0 and 0.169.0).
+    """
 
     thread_id: str
     input: tuple[TextInput, ...]
-    client_user_message_id: str
+    client_user_message_id: str | None = None
 
 
 class TurnStartResult(Struct):

@@ -317,5 +317,22 @@ def test_a_turn_without_a_user_message_is_nobodys():
     assert not reading.other_user_messages
 
 
+@pytest.mark.parametrize(
+    ("items", "unread"),
+    [
+        ([said(), answered("done"), said("relay:a")], True),
+        ([said("relay:a"), answered("done"), said("relay:b")], True),
+        ([said(), said("relay:a"), answered("to both")], False),
+        ([said(), said("relay:a"), Item(type="commandExecution")], False),
+        ([said(), answered("done"), said("relay:a"), said()], False),
+        ([said("relay:a")], False),
+        ([said(), answered("done"), Item(type="agentMessage", client_id="relay:a")], False),
+        ([], False),
+    ],
+)
+def test_what_joined_a_turn_and_stands_last_was_not_read(items: list[Item], *, unread: bool):
+    assert read_turn(items).unread is unread
+
+
 def test_words_that_are_no_text_are_no_words():
     assert read_turn([answered({"a": 1}), answered(None)]).final_text is None

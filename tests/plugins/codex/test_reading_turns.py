@@ -56,3 +56,13 @@ async def test_a_turn_with_more_items_than_are_read_has_none(monkeypatch: pytest
     monkeypatch.setattr(history, "MOST_ITEMS", 2)
 
     assert (await read(listed(*ITEMS))).final_text is None
+
+
+@pytest.mark.parametrize("mode", [PAGINATED, LEGACY])
+async def test_nothing_is_known_to_be_unread_in_a_turn_that_was_read_in_part(mode: str):
+    turn = Turn(id="t", status="completed", items=(*ITEMS, ITEMS[0]))
+    connection = cast("Connection", Codex("thread/items/list is not supported yet"))
+
+    reading = await read_whole_turn(connection, Thread(id="thread", history_mode=mode), turn)
+
+    assert not reading.unread
