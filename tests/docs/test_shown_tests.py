@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from shown_tests import ROOT, missing_from, rows_of, named_in
+from shown_tests import ROOT, missing_from, named_in, rows_of
 
 EXPLAINED = ROOT / "docs" / "explanation"
 PAGES = {
