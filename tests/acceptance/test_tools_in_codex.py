@@ -349,9 +349,15 @@ async def official_client(relay: Relay) -> AsyncIterator[Any]:
 
 
 async def test_the_official_client_agrees_with_every_answer(desk: Desk):
+    from relay_plugins.codex.testing import Until
+
     await desk.type("up", "--detach")
     threads = [await desk.session("open") for _ in range(2)]
     own, other = [await desk.agent(thread) for thread in threads]
+
+    # No turn ends meanwhile: its last words would be an answer, too.
+    gate = threading.Event()
+    desk.model.script = lambda _: Until(gate)
 
     async with official_client(desk.relay) as client:
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
