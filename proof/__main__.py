@@ -31,6 +31,7 @@ SHARES: Mapping[str, float] = {
 """Minutes of an hour; each part is `proof.NAME.run`."""
 SETTINGS = ("AGENT_RELAY_", "CODEX_")
 KEPT = ("AGENT_RELAY_TEST_CODEX_",)
+FIRST_SEED = "AGENT_RELAY_TEST_FIRST_SEED"
 FIXTURES = Path(__file__).parents[1] / "tests" / "fixtures"
 
 
@@ -49,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="rp-", dir="/tmp") as folder:
             _move_into(Path(folder))
+            os.environ[FIRST_SEED] = str(options.seed)
             reached = _run(options.only or list(SHARES), options.minutes)
     except KeyboardInterrupt:
         return 130
@@ -70,6 +72,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--only", action="append", choices=list(SHARES), metavar="PART",
         help=f"this part alone, more than once for several: {', '.join(SHARES)}",
+    )  # fmt: skip
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="K",
+        help="where chance begins: the same number, the same run (default: 0)",
     )  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write what was reached")
     return parser

@@ -40,6 +40,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="how many pieces of work tests/integration/test_handovers.py hands out (default: 12)",
     )
     parser.addoption(
+        "--storms",
+        type=int,
+        default=12,
+        metavar="N",
+        help="how many storms tests/simulation/test_storms.py goes through (default: 12)",
+    )
+    parser.addoption(
+        "--first-storm",
+        type=int,
+        default=0,
+        metavar="K",
+        help="the seed of the first of them (default: 0)",
+    )
+    parser.addoption(
         "--faults-apart",
         type=int,
         default=37,

@@ -12,6 +12,7 @@ from relay_core.hub_api import (
     RegisterRequest,
     SendRequest,
     TurnReport,
+    VerdictRequest,
 )
 from relay_core.hub_client import HubClient
 from relay_core.messages import (
@@ -20,6 +21,8 @@ from relay_core.messages import (
     AttemptId,
     ClaimState,
     Credential,
+    DeliveryId,
+    DeliveryState,
     Message,
     MessageId,
 )
@@ -327,6 +330,34 @@ async def test_work_that_all_had_in_their_sessions_and_lost_is_offered_to_them_a
         ("a", "leased", None),
         ("b", "skipped", None),
     ]
+
+
+async def decline(crew: Hub, delivery_id: DeliveryId) -> None:
+    no = VerdictRequest(state=DeliveryState.SKIPPED, reason="claim_declined")
+    await crew.service.deliveries.give_verdict(delivery_id, no, USER)
+
+
+async def test_work_that_one_had_and_lost_and_that_the_others_decline_comes_to_that_one_anew(
+    crew: Hub,
+):
+    number = await handed_out(crew)
+    await crew.wait(61)
+    before = [offer.message.id for offer in await crew.offers("a")]
+    await decline(crew, (await crew.delivery(number, "b")).id)
+    after = {name: [each.message.id for each in await crew.offers(name)] for name in "ab"}
+    taken = await crew.claim("take", number, "a")
+
+    assert before == []
+    assert after == {"a": [number], "b": []}
+    assert (taken.state, taken.lapses) == (ClaimState.HELD, 1)
+
+
+async def test_work_that_nobody_has_had_and_all_decline_stays_open(crew: Hub):
+    sent = await crew.send("a", claimable=True)
+    await decline(crew, sent.deliveries[0].id)
+
+    view = await crew.service.claims.one(sent.id, USER)
+    assert (view.claim.state, await crew.offers("a")) == (ClaimState.OPEN, ())
 
 
 async def test_work_whose_turn_was_cut_off_goes_to_the_others_at_once(crew: Hub):

@@ -42,7 +42,7 @@ from relay_core.sessions import (
 )
 
 SETTLE_S = 0.5
-"""How long a session must have rested before what is not in its history is absent."""
+"""How long a session must have rested, and been looked at, before what it lacks is absent."""
 
 ABLE = Abilities(
     wake=True,
@@ -219,14 +219,15 @@ class MemoryAgent:
     async def find(self, key: str, attempt: Attempt, *, marker: str | None = None) -> Evidence:
         """Look into the history until the item is there or can no longer come."""
         del marker
-        thread = self._thread(key)
+        thread, began = self._thread(key), self._clock.monotonic()
         for _ in range(600):
             if (item := thread.holds(attempt.id)) is not None:
                 return Found(turn_id=item.turn_id)
             if thread.activity is Activity.AWAY:
                 return Unknown(why="the agent is down")
-            rested = self._clock.monotonic() - thread.rested_since
-            if thread.activity is Activity.AT_REST and rested >= SETTLE_S:
+            # A hand-over of a host that has died since then may still be on its way.
+            settled = self._clock.monotonic() - max(thread.rested_since, began) >= SETTLE_S
+            if thread.activity is Activity.AT_REST and settled:
                 return Absent(agent_crashed=self._crashed_soon_after(thread, attempt))
             await self._clock.sleep(0.1)
         return Unknown(why="not yet")

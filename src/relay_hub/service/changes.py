@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from relay_core.delivery import Event, OfferAgain, ReopenClaim, TellSender, allows, step
+from relay_core.delivery import (
+    Event,
+    OfferAgain,
+    ReopenClaim,
+    Skipped,
+    TellSender,
+    allows,
+    step,
+)
 from relay_core.errors import HubRefused, IllegalTransition
 from relay_core.hub_api import ReceiptFrame
 from relay_core.messages import AgentId, Delivery, DeliveryState, Message
@@ -24,6 +32,7 @@ class Changes:
         self.told: tuple[ReceiptFrame, ...] = ()
         self.fenced: dict[AgentId, int] = {}
         self.reopened: list[Delivery] = []
+        self.declined: list[Delivery] = []
         self.died: list[Delivery] = []
 
     def begin(self) -> None:
@@ -33,6 +42,7 @@ class Changes:
         self.told = ()
         self.fenced.clear()
         self.reopened.clear()
+        self.declined.clear()
         self.died.clear()
 
     def has_mail(self, delivery: Delivery) -> None:
@@ -48,8 +58,9 @@ class Changes:
 async def apply(tx: Transaction, delivery: Delivery, event: Event, changes: Changes) -> Delivery:
     """Step one delivery and store it; what its commands ask for is noted in `changes`.
 
-    A claim that will not be used is left in `changes.reopened` for `claims.settle`, and what died
-    in `changes.died` for `notices.tell_of_the_dead`.
+    A claim that will not be used is left in `changes.reopened` for `claims.settle`, what its agent
+    does not want in `changes.declined`, and what died in `changes.died` for
+    `notices.tell_of_the_dead`.
     """
     try:
         result = step(delivery, event, now_ms=changes.now_ms, jitter=changes.jitter())
@@ -60,6 +71,8 @@ async def apply(tx: Transaction, delivery: Delivery, event: Event, changes: Chan
     await tx.put_delivery(result.delivery, before=delivery, event=type(event).__name__)
     if result.delivery.state is DeliveryState.DEAD:
         changes.died.append(result.delivery)
+    elif isinstance(event, Skipped):
+        changes.declined.append(result.delivery)
     for command in result.commands:
         match command:
             case TellSender():

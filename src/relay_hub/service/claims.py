@@ -243,8 +243,7 @@ async def _lapse(tx: Transaction, claim: ClaimRow, former: AgentId, changes: Cha
     if own is not None:
         await tell_sender(tx, own, changes)
     await _offer_again(tx, message_id, former, changes)
-    if all(each.state in FINAL for each in await tx.deliveries_of(message_id)):
-        await _offer_anew(tx, opened, changes)
+    await _offer_to_former_holders(tx, opened, changes)
 
 
 async def bury(tx: Transaction, claim: ClaimRow, changes: Changes) -> None:
@@ -254,10 +253,17 @@ async def bury(tx: Transaction, claim: ClaimRow, changes: Changes) -> None:
 
 
 async def settle(tx: Transaction, changes: Changes) -> None:
-    """Reopen the claims that deliveries gave up in this transaction."""
+    """Reopen the claims that deliveries gave up in this transaction.
+
+    Where the last of the others did not want what somebody has had and lost, that one gets it anew.
+    """
     while changes.reopened:
         delivery = changes.reopened.pop()
         await give_back(tx, delivery.message_id, delivery.agent_id, changes)
+    for delivery in changes.declined:
+        claim = await tx.claim(delivery.message_id)
+        if claim is not None and claim.state is ClaimState.OPEN and claim.lapses:
+            await _offer_to_former_holders(tx, claim, changes)
 
 
 async def resume(tx: Transaction, delivery: Delivery, changes: Changes) -> None:
@@ -313,8 +319,11 @@ async def _take_up(tx: Transaction, claim: ClaimRow, delivery: Delivery, changes
         changes.has_mail(delivery)
 
 
-async def _offer_anew(tx: Transaction, claim: ClaimRow, changes: Changes) -> None:
+async def _offer_to_former_holders(tx: Transaction, claim: ClaimRow, changes: Changes) -> None:
+    """Offer open work to those who had it and lost it, where nobody else is left."""
     message_id, deliveries = claim.message_id, await tx.deliveries_of(claim.message_id)
+    if any(each.state not in FINAL for each in deliveries):
+        return
     message = await tx.message(message_id)
     taken_back = any(each.state is DeliveryState.CANCELLED for each in deliveries)
     if message is None or taken_back or (message.expires_at or math.inf) <= changes.now_ms:

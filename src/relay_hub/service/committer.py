@@ -68,7 +68,7 @@ class Committer:
                 result = await answer_once(
                     tx, once, kind, lambda: work(tx, changes), changes.now_ms
                 )
-            if changes.reopened:
+            if changes.reopened or changes.declined:
                 await claims.settle(tx, changes)
             if changes.died:
                 await notices.tell_of_the_dead(tx, changes)
