@@ -40,6 +40,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="how many pieces of work tests/integration/test_handovers.py hands out (default: 12)",
     )
     parser.addoption(
+        "--kills",
+        type=int,
+        default=1,
+        metavar="N",
+        help="how often tests/integration/test_kills.py kills in each of its cells (default: 1)",
+    )
+    parser.addoption(
+        "--histories",
+        metavar="FOLDER",
+        help="where it writes what happened, as JSON lines",
+    )
+    parser.addoption(
         "--storms",
         type=int,
         default=12,

@@ -21,7 +21,7 @@ async def _believe(self: Attempts, attempt: Attempt) -> Evidence:
     return Found() if attempt.id in _answered else Absent(reason="not_looked")
 
 
-def _note_answers() -> None:
+def believe_answers() -> None:
     honest = Attempts._inject
 
     async def inject(self: Attempts, injection: object, attempt: Attempt, offers: object) -> bool:
@@ -44,6 +44,6 @@ def _note_answers() -> None:
 
 
 if __name__ == "__main__":
-    _note_answers()
+    believe_answers()
     sys.argv = ["agent-relay", "up"]
     main()
