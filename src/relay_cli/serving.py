@@ -7,6 +7,7 @@ import logging
 import os
 import platform
 import signal
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from relay_core.hub_client import HubClient
 
 SHORTEST_TOKEN = 16
+HUB_WAIT_S, HUB_LOOK_S = 5.0, 0.2
+"""How long a host waits for a hub that is somebody else's, and how often it looks."""
 """Characters that the user token of a hub of ours has at least."""
 
 log = logging.getLogger("relay.plugins")
@@ -201,10 +204,18 @@ async def _hub(here: Here, environ: Mapping[str, str], port: int | None) -> Asyn
             # Late: a host with its own hub needs no client of one, which is slow to import.
             from relay_core.hub_client import HubClient
 
+            # Who has the token of a hub, and no store, does not mean to run that hub: where it is
+            # being started again, an empty one in its place would lose everybody's mail.
+            theirs = here.settings.hub.token is not None and not store_file(here).exists()
             async with HubClient(named, token) as client:
-                if await _proves_itself(client):
+                if await _proves_itself(client, wait_s=HUB_WAIT_S if theirs else 0):
                     yield _Hub(url=named, port=client)
                     return
+            if theirs:
+                raise HubUnreachable(
+                    f"no hub answers at {named}, and there is none of this home's own",
+                    fix="start that hub; for one here, unset AGENT_RELAY_URL or AGENT_RELAY_TOKEN",
+                )
         if not loopback(place.hostname or ""):
             raise HubUnreachable(f"no hub answers at {named}", fix="unset AGENT_RELAY_URL")
         port = place.port
@@ -277,10 +288,18 @@ def hub_limits(settings: Settings) -> Limits:
     )
 
 
-async def _proves_itself(client: HubClient) -> bool:
-    """Tell whether a hub that knows the token is there; False where nobody answers at all."""
-    try:
-        await client.authenticate()
-    except HubUnreachable:
-        return False
-    return True
+async def _proves_itself(client: HubClient, *, wait_s: float) -> bool:
+    """Tell whether a hub that knows the token is there; False where nobody answers in that time."""
+    until, told = time.monotonic() + wait_s, False
+    while True:
+        try:
+            await client.authenticate()
+        except HubUnreachable as error:
+            if time.monotonic() >= until:
+                return False
+            if not told:
+                told = True
+                log.warning("%s; waiting for it, %g s at most", error.detail, wait_s)
+            await asyncio.sleep(HUB_LOOK_S)
+        else:
+            return True

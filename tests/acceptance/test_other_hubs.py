@@ -32,6 +32,39 @@ def test_a_host_uses_the_hub_that_the_environment_names(relay: Relay, other: Rel
     assert [one["state"] for one in sent["deliveries"]] == ["delivered"]
 
 
+def test_a_host_waits_for_the_hub_whose_token_it_has(relay: Relay, other: Relay):
+    port = free_port()
+    relay.up("--port", str(port))
+    token = (relay.data / "token").read_text().strip()
+    relay("down").worked()
+    other.environ |= {
+        "AGENT_RELAY_URL": f"http://127.0.0.1:{port}",
+        "AGENT_RELAY_TOKEN": token,
+    }
+
+    host = other.start("up", "--json")
+    relay.up("--port", str(port))
+
+    assert host.stdout is not None
+    assert f"http://127.0.0.1:{port}" in host.stdout.readline()
+    assert not (other.data / "hub.sqlite").exists(), "it made no empty hub in that one's place"
+
+
+def test_a_host_that_waits_in_vain_says_so_and_makes_no_hub(other: Relay):
+    other.environ |= {
+        "AGENT_RELAY_URL": f"http://127.0.0.1:{free_port()}",
+        "AGENT_RELAY_TOKEN": "x" * 40,
+    }
+
+    done = other("up")
+    waiting, line = done.err.splitlines()
+
+    assert done.code == 3
+    assert "waiting for it" in waiting
+    assert "start that hub" in line
+    assert not (other.data / "hub.sqlite").exists()
+
+
 def test_a_named_hub_that_does_not_know_the_token_is_refused(relay: Relay, other: Relay):
     hub = relay.up()
     other.environ |= {"AGENT_RELAY_URL": hub["url"], "AGENT_RELAY_TOKEN": "x" * 40}
