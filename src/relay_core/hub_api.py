@@ -23,6 +23,7 @@ from relay_core.messages import (
     PairState,
     Struct,
     TurnStatus,
+    no_meta,
 )
 
 USER_HEADER = "X-Agent-Relay-Token"
@@ -59,7 +60,7 @@ class RegisterRequest(Struct):
     status: str = "online"
     instance_id: str | None = None
     adapter: str | None = None
-    meta: msgspec.Raw = msgspec.Raw(b"{}")
+    meta: msgspec.Raw = msgspec.field(default_factory=no_meta)
 
 
 class HeartbeatRequest(Struct):
@@ -119,7 +120,7 @@ class SendRequest(Struct):
     ttl_ms: int | None = None
     instance_id: str | None = None
     epoch: int | None = None
-    meta: msgspec.Raw = msgspec.Raw(b"{}")
+    meta: msgspec.Raw = msgspec.field(default_factory=no_meta)
 
 
 class SentDelivery(Struct):

@@ -149,6 +149,14 @@ class Sender(Struct):
     credential: Credential = Credential.USER
 
 
+_NO_META = msgspec.Raw(b"{}")
+
+
+def no_meta() -> msgspec.Raw:
+    """The `meta` of what has none: an empty object."""
+    return _NO_META
+
+
 class Message(Struct):
     """A message as the hub stored it.
 
@@ -171,7 +179,7 @@ class Message(Struct):
     claimable: bool = False
     urgent: bool = False
     type: str | None = None
-    meta: msgspec.Raw = msgspec.Raw(b"{}")
+    meta: msgspec.Raw = msgspec.field(default_factory=no_meta)
     pair_id: PairId | None = None
     conversation_id: MessageId | None = None
     hop: int = 0

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from relay_core.messages import AgentId, Struct
+from relay_core.messages import AgentId, Struct, no_meta
 
 
 class Activity(enum.StrEnum):
@@ -198,7 +198,7 @@ class Agent(Struct):
     queued: int = 0
     instance_id: str | None = None
     epoch: int = 0
-    meta: msgspec.Raw = msgspec.Raw(b"{}")
+    meta: msgspec.Raw = msgspec.field(default_factory=no_meta)
     created_at: int = 0
     quiet_until_ms: int | None = None
 

@@ -173,6 +173,7 @@ STRANGERS: dict[tuple[int, str | None], set[str]] = {
         "GET /api/messages/cursor",
         "GET /healthz",
         "GET /metrics",
+        "GET /api/openapi.json",
         "GET /readyz",
     },
     (101, None): {STREAM},

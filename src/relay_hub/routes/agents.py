@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from relay_core.hub_api import (
     AgentPatch,
+    ClaimList,
     HeartbeatRequest,
+    OfferList,
     ReadyRequest,
     RegisterRequest,
     StatusRequest,
 )
 from relay_core.messages import AgentId, DeliveryState, MessageId
+from relay_core.sessions import Agent
 from relay_hub.routes.call import LARGEST_ID, LISTED, MOST_LISTED, Answer, Call, Route, words
 
 
@@ -94,14 +97,60 @@ def _agent(call: Call) -> AgentId:
 
 
 ROUTES = (
-    Route(method="POST", path="/api/agents", handler=register),
-    Route(method="GET", path="/api/agents", handler=list_agents),
-    Route(method="GET", path="/api/agents/{agent_id}/deliveries", handler=deliveries),
-    Route(method="GET", path="/api/agents/{agent_id}/claims", handler=claims),
-    Route(method="POST", path="/api/agents/{agent_id}/heartbeat", handler=heartbeat),
-    Route(method="PATCH", path="/api/agents/{agent_id}/status", handler=set_status),
-    Route(method="PATCH", path="/api/agents/{agent_id}/ready", handler=set_ready),
-    Route(method="GET", path="/api/agents/{agent_id}", handler=show),
-    Route(method="PATCH", path="/api/agents/{agent_id}", handler=change),
+    Route(
+        method="POST",
+        path="/api/agents",
+        handler=register,
+        takes=RegisterRequest,
+        gives=Agent,
+        also=201,
+    ),
+    Route(
+        method="GET",
+        path="/api/agents",
+        handler=list_agents,
+        gives=tuple[Agent, ...],
+        query=("since", "limit"),
+    ),
+    Route(
+        method="GET",
+        path="/api/agents/{agent_id}/deliveries",
+        handler=deliveries,
+        gives=OfferList,
+        query=("state", "before", "limit", "instanceId", "epoch"),
+    ),
+    Route(
+        method="GET",
+        path="/api/agents/{agent_id}/claims",
+        handler=claims,
+        gives=ClaimList,
+        query=("instanceId", "epoch"),
+    ),
+    Route(
+        method="POST",
+        path="/api/agents/{agent_id}/heartbeat",
+        handler=heartbeat,
+        takes=HeartbeatRequest,
+        gives=Agent,
+        may_be_empty=True,
+    ),
+    Route(
+        method="PATCH",
+        path="/api/agents/{agent_id}/status",
+        handler=set_status,
+        takes=StatusRequest,
+        gives=Agent,
+    ),
+    Route(
+        method="PATCH",
+        path="/api/agents/{agent_id}/ready",
+        handler=set_ready,
+        takes=ReadyRequest,
+        gives=Agent,
+    ),
+    Route(method="GET", path="/api/agents/{agent_id}", handler=show, gives=Agent),
+    Route(
+        method="PATCH", path="/api/agents/{agent_id}", handler=change, takes=AgentPatch, gives=Agent
+    ),
     Route(method="DELETE", path="/api/agents/{agent_id}", handler=remove),
 )

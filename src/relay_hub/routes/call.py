@@ -116,11 +116,23 @@ Handler = Callable[[Call], Awaitable[Answer]]
 
 
 class Route(Struct):
-    """One line of the route table."""
+    """One line of the route table, and what `relay_hub.routes.openapi` says of it.
+
+    `takes` is the body's type, `gives` the answer's: None where that is `{}`, `str` for plain text.
+    `status` is what it answers on success, `also` another one. `query` names what may follow `?`.
+    `open` tells that no token is needed, `may_be_empty` that old clients send no body.
+    """
 
     method: str
     path: str
     handler: Handler
+    takes: type[Struct] | None = None
+    gives: object = None
+    status: int = 200
+    also: int | None = None
+    query: tuple[str, ...] = ()
+    open: bool = False
+    may_be_empty: bool = False
 
 
 class Endpoint:

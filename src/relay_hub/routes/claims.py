@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from relay_core.messages import AgentId, ClaimState, MessageId
+from relay_core.work import TaskList, TaskView
 from relay_hub.routes.call import LARGEST_ID, LISTED, MOST_LISTED, Answer, Call, Route, words
 
 
@@ -25,6 +26,12 @@ async def show(call: Call) -> Answer:
 
 
 ROUTES = (
-    Route(method="GET", path="/api/claims", handler=list_claims),
-    Route(method="GET", path="/api/claims/{message_id}", handler=show),
+    Route(
+        method="GET",
+        path="/api/claims",
+        handler=list_claims,
+        gives=TaskList,
+        query=("for", "state", "before", "limit"),
+    ),
+    Route(method="GET", path="/api/claims/{message_id}", handler=show, gives=TaskView),
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from relay_core.messages import AgentId, DeliveryId
+from relay_core.dead_letters import DeadLetter, DeadList, DeadView
+from relay_core.messages import AgentId, Delivery, DeliveryId
 from relay_hub.routes.call import LARGEST_ID, LISTED, MOST_LISTED, Answer, Call, Route
 
 
@@ -35,8 +36,20 @@ def _delivery(call: Call) -> DeliveryId:
 
 
 ROUTES = (
-    Route(method="GET", path="/api/dead", handler=list_dead),
-    Route(method="GET", path="/api/dead/{delivery_id}", handler=show),
-    Route(method="POST", path="/api/dead/{delivery_id}/retry", handler=retry),
-    Route(method="POST", path="/api/dead/{delivery_id}/drop", handler=drop),
+    Route(
+        method="GET",
+        path="/api/dead",
+        handler=list_dead,
+        gives=DeadList,
+        query=("for", "before", "limit"),
+    ),
+    Route(method="GET", path="/api/dead/{delivery_id}", handler=show, gives=DeadView),
+    Route(
+        method="POST",
+        path="/api/dead/{delivery_id}/retry",
+        handler=retry,
+        gives=Delivery,
+        status=201,
+    ),
+    Route(method="POST", path="/api/dead/{delivery_id}/drop", handler=drop, gives=DeadLetter),
 )

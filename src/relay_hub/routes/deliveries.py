@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from relay_core.hub_api import AnnotateRequest, AttemptRequest, Outcome, TurnReport, VerdictRequest
-from relay_core.messages import AttemptId, DeliveryId
+from relay_core.hub_api import (
+    AnnotateRequest,
+    AttemptRequest,
+    AwaitedAnswer,
+    Outcome,
+    TurnReport,
+    VerdictRequest,
+)
+from relay_core.messages import Attempt, AttemptId, Delivery, DeliveryId
 from relay_hub.routes.call import Answer, Call, Route
 
 
@@ -50,10 +57,33 @@ def _delivery(call: Call) -> DeliveryId:
 
 
 ROUTES = (
-    Route(method="POST", path="/api/attempts", handler=record),
-    Route(method="POST", path="/api/attempts/{attempt_id}/outcome", handler=outcome),
-    Route(method="GET", path="/api/attempts/{attempt_id}/awaited", handler=awaited),
-    Route(method="POST", path="/api/attempts/{attempt_id}/turn", handler=turn),
-    Route(method="POST", path="/api/deliveries/{delivery_id}/verdict", handler=verdict),
-    Route(method="POST", path="/api/deliveries/{delivery_id}/annotations", handler=annotate),
+    Route(
+        method="POST",
+        path="/api/attempts",
+        handler=record,
+        takes=AttemptRequest,
+        gives=Attempt,
+        status=201,
+    ),
+    Route(method="POST", path="/api/attempts/{attempt_id}/outcome", handler=outcome, takes=Outcome),
+    Route(
+        method="GET",
+        path="/api/attempts/{attempt_id}/awaited",
+        handler=awaited,
+        gives=AwaitedAnswer,
+    ),
+    Route(method="POST", path="/api/attempts/{attempt_id}/turn", handler=turn, takes=TurnReport),
+    Route(
+        method="POST",
+        path="/api/deliveries/{delivery_id}/verdict",
+        handler=verdict,
+        takes=VerdictRequest,
+        gives=Delivery,
+    ),
+    Route(
+        method="POST",
+        path="/api/deliveries/{delivery_id}/annotations",
+        handler=annotate,
+        takes=AnnotateRequest,
+    ),
 )

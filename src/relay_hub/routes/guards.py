@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from relay_core.guards import Guard, GuardList
 from relay_hub.routes.call import Answer, Call, Route
 
 
@@ -14,6 +15,6 @@ async def reset(call: Call) -> Answer:
 
 
 ROUTES = (
-    Route(method="GET", path="/api/guards", handler=list_guards),
-    Route(method="POST", path="/api/guards/{subject}/reset", handler=reset),
+    Route(method="GET", path="/api/guards", handler=list_guards, gives=GuardList),
+    Route(method="POST", path="/api/guards/{subject}/reset", handler=reset, gives=Guard),
 )

@@ -1,4 +1,4 @@
-"""`/healthz`, `/readyz` and `/metrics`."""
+"""`/healthz`, `/readyz`, `/metrics` and the description of all routes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from relay_core.errors import HubRefused
 from relay_core.hub_proof import hub_proof
 from relay_core.messages import Struct
+from relay_hub.routes import ROUTES, openapi
 from relay_hub.routes.call import Answer, Call, Handler, Route
 
 _CHALLENGE = re.compile(r"[0-9a-f]{32,128}")
@@ -51,12 +52,25 @@ def metrics(numbers: Callable[[], dict[str, float]]) -> Handler:
     return handler
 
 
+async def describe(call: Call) -> Answer:
+    del call
+    return Answer(body=openapi.document((*ROUTES, *routes(b"", int, dict))))
+
+
 def routes(
     user_hash: bytes, port: Callable[[], int], numbers: Callable[[], dict[str, float]]
 ) -> tuple[Route, ...]:
     """The routes of this file, which need to know what the service does not."""
     return (
-        Route(method="GET", path="/healthz", handler=healthz(user_hash, port)),
-        Route(method="GET", path="/readyz", handler=readyz),
-        Route(method="GET", path="/metrics", handler=metrics(numbers)),
+        Route(
+            method="GET",
+            path="/healthz",
+            handler=healthz(user_hash, port),
+            gives=Health,
+            query=("nonce", "key"),
+            open=True,
+        ),
+        Route(method="GET", path="/readyz", handler=readyz, gives=Health, open=True),
+        Route(method="GET", path="/metrics", handler=metrics(numbers), gives=str),
+        Route(method="GET", path="/api/openapi.json", handler=describe),
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from relay_core.held_mail import DropRequest, HeldPatch
-from relay_core.messages import AgentId, DeliveryId
+from relay_core.held_mail import DropRequest, HeldList, HeldPatch, HeldView
+from relay_core.messages import AgentId, Delivery, DeliveryId
 from relay_hub.routes.call import LARGEST_ID, LISTED, MOST_LISTED, Answer, Call, Route
 
 
@@ -41,9 +41,28 @@ def _delivery(call: Call) -> DeliveryId:
 
 
 ROUTES = (
-    Route(method="GET", path="/api/held", handler=list_held),
-    Route(method="GET", path="/api/held/{delivery_id}", handler=show),
-    Route(method="PATCH", path="/api/held/{delivery_id}", handler=edit),
-    Route(method="POST", path="/api/held/{delivery_id}/approve", handler=approve),
-    Route(method="POST", path="/api/held/{delivery_id}/drop", handler=drop),
+    Route(
+        method="GET",
+        path="/api/held",
+        handler=list_held,
+        gives=HeldList,
+        query=("for", "before", "limit"),
+    ),
+    Route(method="GET", path="/api/held/{delivery_id}", handler=show, gives=HeldView),
+    Route(
+        method="PATCH",
+        path="/api/held/{delivery_id}",
+        handler=edit,
+        takes=HeldPatch,
+        gives=HeldView,
+    ),
+    Route(method="POST", path="/api/held/{delivery_id}/approve", handler=approve, gives=Delivery),
+    Route(
+        method="POST",
+        path="/api/held/{delivery_id}/drop",
+        handler=drop,
+        takes=DropRequest,
+        gives=Delivery,
+        may_be_empty=True,
+    ),
 )

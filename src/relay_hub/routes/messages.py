@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from relay_core.errors import HubRefused
-from relay_core.hub_api import ClaimRequest, Cursor, MessagePatch, SendRequest
-from relay_core.messages import AgentId, MessageId
+from relay_core.hub_api import (
+    Cancellation,
+    Claim,
+    ClaimRequest,
+    Cursor,
+    MessagePatch,
+    MessageView,
+    SendRequest,
+    SendResponse,
+)
+from relay_core.messages import AgentId, Message, MessageId
 from relay_hub.routes.call import LISTED, MOST_LISTED, Answer, Call, Route
 
 
@@ -85,16 +94,47 @@ def _message(call: Call) -> MessageId:
 _CLAIM = "/api/messages/{message_id}/claim"
 
 ROUTES = (
-    Route(method="POST", path="/api/messages", handler=send),
-    Route(method="GET", path="/api/messages", handler=inbox),
-    Route(method="GET", path="/api/messages/cursor", handler=cursor),
-    Route(method="POST", path=_CLAIM, handler=take),
-    Route(method="POST", path=f"{_CLAIM}/renew", handler=renew),
-    Route(method="POST", path=f"{_CLAIM}/complete", handler=complete),
-    Route(method="POST", path=f"{_CLAIM}/fail", handler=fail),
-    Route(method="POST", path=f"{_CLAIM}/release", handler=release),
-    Route(method="GET", path="/api/messages/{message_id}/thread", handler=thread),
-    Route(method="POST", path="/api/messages/{message_id}/cancel", handler=cancel),
-    Route(method="GET", path="/api/messages/{message_id}", handler=show),
-    Route(method="PATCH", path="/api/messages/{message_id}", handler=mark_read),
+    Route(
+        method="POST",
+        path="/api/messages",
+        handler=send,
+        takes=SendRequest,
+        gives=SendResponse,
+        status=201,
+    ),
+    Route(
+        method="GET",
+        path="/api/messages",
+        handler=inbox,
+        gives=tuple[Message, ...],
+        query=("for", "since", "before", "limit"),
+    ),
+    Route(method="GET", path="/api/messages/cursor", handler=cursor, gives=Cursor),
+    Route(method="POST", path=_CLAIM, handler=take, takes=ClaimRequest, gives=Claim),
+    Route(method="POST", path=f"{_CLAIM}/renew", handler=renew, takes=ClaimRequest, gives=Claim),
+    Route(
+        method="POST", path=f"{_CLAIM}/complete", handler=complete, takes=ClaimRequest, gives=Claim
+    ),
+    Route(method="POST", path=f"{_CLAIM}/fail", handler=fail, takes=ClaimRequest, gives=Claim),
+    Route(
+        method="POST", path=f"{_CLAIM}/release", handler=release, takes=ClaimRequest, gives=Claim
+    ),
+    Route(
+        method="GET",
+        path="/api/messages/{message_id}/thread",
+        handler=thread,
+        gives=tuple[MessageView, ...],
+        query=("since", "limit"),
+    ),
+    Route(
+        method="POST", path="/api/messages/{message_id}/cancel", handler=cancel, gives=Cancellation
+    ),
+    Route(method="GET", path="/api/messages/{message_id}", handler=show, gives=MessageView),
+    Route(
+        method="PATCH",
+        path="/api/messages/{message_id}",
+        handler=mark_read,
+        takes=MessagePatch,
+        gives=MessageView,
+    ),
 )

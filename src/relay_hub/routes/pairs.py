@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from relay_core.hub_api import PairAnswer, PairMessageRequest, PairRequest
+from relay_core.hub_api import (
+    Pair,
+    PairAnswer,
+    PairList,
+    PairMessageRequest,
+    PairRequest,
+    SendResponse,
+)
 from relay_core.messages import AgentId, PairId, PairState
 from relay_hub.routes.call import LISTED, MOST_LISTED, Answer, Call, Route, words
 
@@ -57,11 +64,47 @@ def _pair(call: Call) -> PairId:
 
 
 ROUTES = (
-    Route(method="POST", path="/api/pairs", handler=invite),
-    Route(method="GET", path="/api/pairs", handler=list_pairs),
-    Route(method="GET", path="/api/pairs/{pair_id}", handler=show),
-    Route(method="POST", path="/api/pairs/{pair_id}/accept", handler=accept),
-    Route(method="POST", path="/api/pairs/{pair_id}/reject", handler=reject),
-    Route(method="POST", path="/api/pairs/{pair_id}/messages", handler=say),
-    Route(method="POST", path="/api/pairs/{pair_id}/hangup", handler=hang_up),
+    Route(
+        method="POST", path="/api/pairs", handler=invite, takes=PairRequest, gives=Pair, status=201
+    ),
+    Route(
+        method="GET",
+        path="/api/pairs",
+        handler=list_pairs,
+        gives=PairList,
+        query=("agent", "state", "before", "limit"),
+    ),
+    Route(method="GET", path="/api/pairs/{pair_id}", handler=show, gives=Pair),
+    Route(
+        method="POST",
+        path="/api/pairs/{pair_id}/accept",
+        handler=accept,
+        takes=PairAnswer,
+        gives=Pair,
+        may_be_empty=True,
+    ),
+    Route(
+        method="POST",
+        path="/api/pairs/{pair_id}/reject",
+        handler=reject,
+        takes=PairAnswer,
+        gives=Pair,
+        may_be_empty=True,
+    ),
+    Route(
+        method="POST",
+        path="/api/pairs/{pair_id}/messages",
+        handler=say,
+        takes=PairMessageRequest,
+        gives=SendResponse,
+        status=201,
+    ),
+    Route(
+        method="POST",
+        path="/api/pairs/{pair_id}/hangup",
+        handler=hang_up,
+        takes=PairAnswer,
+        gives=Pair,
+        may_be_empty=True,
+    ),
 )

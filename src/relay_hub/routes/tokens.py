@@ -25,4 +25,13 @@ async def make(call: Call) -> Answer:
     return Answer(body=TokenResponse(agent_id=agent_id, token=token), status=201)
 
 
-ROUTES = (Route(method="POST", path="/api/tokens", handler=make),)
+ROUTES = (
+    Route(
+        method="POST",
+        path="/api/tokens",
+        handler=make,
+        takes=TokenRequest,
+        gives=TokenResponse,
+        status=201,
+    ),
+)
