@@ -285,6 +285,7 @@ def hub_limits(settings: Settings) -> Limits:
         keep_ms=chosen.keep_ms,
         idempotency_ms=chosen.idempotency_ms,
         streams=chosen.streams,
+        connections=chosen.connections,
     )
 
 

@@ -82,6 +82,7 @@ class Limits(Table):
     keep_ms: Age = msgspec.field(default=30 * DAY_MS, name="keep")
     idempotency_ms: Age = msgspec.field(default=7 * DAY_MS, name="idempotency")
     streams: Count = 2_048
+    connections: Count = 4_096
 
 
 class HubSettings(Table):

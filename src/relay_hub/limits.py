@@ -47,6 +47,7 @@ class Limits(Struct):
     frame_bytes: int = 512 * KIB
     stream_buffer_bytes: int = MIB
     streams: int = 2_048
+    connections: int = 4_096
     header_bytes: int = 16 * KIB
     headers: int = 100
     target_bytes: int = 2 * KIB

@@ -3,8 +3,8 @@
 # What is bounded here: the time and the bytes of a head, the bytes that a body may be on the wire,
 # the time that a connection may be idle or leave an answer unread, the pieces of a frame. The guard
 # bounds bodies as they are read; the websocket itself bounds frames (`max_size`) and silent peers
-# (pings). Not bounded by uvicorn or here: the number of connections (the kernel's limit on open
-# files is what ends those).
+# (pings). A connection above `limits.connections` is answered 503 and closed at once, so that the
+# open files that the store needs are not all spent on connections.
 
 from __future__ import annotations
 
@@ -50,7 +50,10 @@ class BoundedHttp(HttpToolsProtocol):
         self._running: RequestResponseCycle | None = None
         self._head_timer: asyncio.TimerHandle | None = None
         self._unread_timer: asyncio.TimerHandle | None = None
-        self._await_head()
+        if len(self.connections) > self.limits.connections:
+            self._refuse(503, "too_many_connections", "too many connections are open; try later")
+        else:
+            self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_came()
