@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 SHARES: Mapping[str, float] = {
     "simulation": 10,
     "kills": 14,
-    "storage": 6,
-    "fuzz": 30,
+    "storage": 3,
+    "load": 5,
+    "fuzz": 28,
 }
 """Minutes of an hour; each part is `proof.NAME.run`."""
 SETTINGS = ("AGENT_RELAY_", "CODEX_")
