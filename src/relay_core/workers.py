@@ -24,8 +24,8 @@ holds the interpreter anyway, up to 5 ms at a time; one that waits costs the loo
 YIELDS = 50
 """How often the loop's thread lets the other one go first before it falls asleep over a call.
 
-Most decisions are over by then. Falling asleep costs two wake-ups, one for the lock and one for the
-interpreter: about half of the whole trip (`python -m benchmarks decisions`).
+Most decisions are over by then. Where the processors are busy, that saves a third of the trip: a
+thread that fell asleep wakes up for the lock, and once more for the interpreter.
 """
 
 
