@@ -12,14 +12,15 @@ PROVED = '{"agent":"codex","proved":true,"steps":[]}'
 
 
 def _run(
-    folder: Path, demo: str, tests: str = "test ! -e dirt"
+    folder: Path, demo: str, tests: str = "test ! -e dirt", proof: str = "true"
 ) -> subprocess.CompletedProcess[str]:
-    """Run the script in a repository whose README holds these two commands."""
+    """Run the script in a repository whose README holds these three commands."""
     repository = folder / "repository"
     (repository / ".ci").mkdir(parents=True)
     shutil.copy(ROOT / ".ci" / "run", repository / ".ci" / "run")
-    readme = f"<!-- ci: demo -->\n```sh\n{demo}\n```\n\n<!-- ci: tests -->\n```sh\n{tests}\n```\n"
-    (repository / "README.md").write_text(readme)
+    commands = {"demo": demo, "tests": tests, "proof": proof}
+    blocks = [f"<!-- ci: {name} -->\n```sh\n{line}\n```\n" for name, line in commands.items()]
+    (repository / "README.md").write_text("\n".join(blocks))
     identity = ("-c", "user.name=t", "-c", "user.email=t@example.invalid")
     for command in (["init", "-q"], ["add", "."], [*identity, "commit", "-qm", "x"]):
         subprocess.run(["git", *command], cwd=repository, check=True, capture_output=True)
@@ -66,6 +67,12 @@ def test_it_fails_when_the_tests_fail(tmp_path: Path):
     assert _run(tmp_path, _demo(PROVED), tests="exit 7").returncode == 7
 
 
+def test_the_proof_runs_where_the_tests_did_and_fails_the_run(tmp_path: Path):
+    done = _run(tmp_path, _demo(PROVED), tests="touch made", proof="test -e made && exit 5")
+
+    assert done.returncode == 5
+
+
 def test_it_fails_when_the_readme_has_no_such_command(tmp_path: Path):
     done = _run(tmp_path, "")
 
@@ -73,9 +80,10 @@ def test_it_fails_when_the_readme_has_no_such_command(tmp_path: Path):
     assert "no fenced block after '<!-- ci: demo -->'" in done.stderr
 
 
-def test_the_readme_of_this_project_has_both_commands():
+def test_the_readme_of_this_project_has_the_commands():
     readme = (ROOT / "README.md").read_text()
 
     assert "python3 -m venv .venv && .venv/bin/pip install '.[codex]' && " in readme
     assert ".venv/bin/agent-relay demo\n```" in readme
     assert "python3 -m venv .venv && .venv/bin/pip install tox && .venv/bin/tox\n```" in readme
+    assert ".venv/bin/tox -e proof -- --minutes 10\n```" in readme
