@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-WITHOUT_CODEX = ("received", "rates", "writer", "decisions", "imports", "polling")
+WITHOUT_CODEX = ("received", "rates", "writer", "decisions", "imports", "polling", "push")
 
 
 def bench(*arguments: object, **environ: str) -> subprocess.CompletedProcess[str]:
