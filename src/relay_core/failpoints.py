@@ -92,7 +92,7 @@ class ArmedFailpoints:
     def _write(self, line: str) -> None:
         if self._log is None:
             return
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         log = os.open(self._log, flags, 0o600)
         try:
             os.write(log, line.encode())

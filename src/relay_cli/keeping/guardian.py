@@ -80,7 +80,8 @@ class Guardian:
     def _start_server(self) -> bool:
         """Start the app-server and wait until it listens; False when that is not to be."""
         folder = self._plan["folder"]
-        with open(os.open(f"{folder}/{LOG}", os.O_WRONLY | os.O_CREAT, 0o600), "wb") as log:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW
+        with open(os.open(f"{folder}/{LOG}", flags, 0o600), "wb") as log:
             try:
                 self._server = subprocess.Popen(
                     self._plan["server"],
