@@ -1,4 +1,4 @@
-"""Requests that the hub's own description allows or nearly allows, as many as the time allows."""
+"""Bad inputs on every surface, and requests that the API's description allows or nearly allows."""
 
 from __future__ import annotations
 
@@ -15,14 +15,48 @@ from proof.run_tests import run_tests
 
 EXAMPLES = 20
 """Requests of each kind for each route in one round; a round takes less than a minute."""
-CORPUS = ("tests/hub/test_bad_inputs.py", "tests/hub/test_every_route.py")
+CORPORA = {
+    "HTTP and websocket": (
+        "tests/hub/test_bad_inputs.py",  # each of its cases crosses hundreds of inputs
+        "tests/hub/test_every_route.py",
+        "tests/hub/test_server_limits.py",
+    ),
+    "command line": ("tests/acceptance/test_typing_mistakes.py",),
+    "environment": ("tests/acceptance/test_variables.py",),
+    "files of the user": (
+        "tests/core/test_settings.py",
+        "tests/core/test_user_files.py",
+        "tests/plugins/test_profiles.py",
+    ),
+    "hooks": (
+        "tests/plugins/codex/test_hook_command.py",
+        "tests/plugins/codex/test_session_start.py",
+    ),
+    "control socket": ("tests/core/test_control.py",),
+    "pipe and tools": (
+        "tests/plugins/codex/test_mcp_pipe.py",
+        "tests/plugins/codex/test_tool_server.py",
+    ),
+    "what Codex answers": (
+        "tests/plugins/codex/test_protocol.py",
+        "tests/plugins/codex/test_faults.py",
+    ),
+    "state files": ("tests/hub/test_damaged_stores.py",),
+    "terminals and prompts": ("tests/core/test_terminal.py", "tests/core/test_fence.py"),
+}
+"""The tests of bad inputs, by surface."""
+
 FIRST_SEED = "AGENT_RELAY_TEST_FIRST_SEED"
 
 
 def run(seconds: float, say: Callable[[str], None]) -> PartResult:
     """Go through the corpora once, then ask in rounds, each from a seed, until the time is over."""
     until = time.monotonic() + seconds
-    corpus = run_tests(CORPUS, seconds)
+    ran = {
+        surface: run_tests(("-n", "auto", *tests), seconds) for surface, tests in CORPORA.items()
+    }
+    named = sum(each.passed for each in ran.values())
+    say(f"{named} named cases on {len(ran)} surfaces")
     seed = int(os.environ.get(FIRST_SEED, "0"))
     requests, rounds, broken = 0, 0, list[str]()
     with (
@@ -36,9 +70,18 @@ def run(seconds: float, say: Callable[[str], None]) -> PartResult:
             say(f"{requests:,} requests so far")
     return PartResult(
         name="fuzz",
-        reached={"tests of corpora": corpus.passed, "requests": requests, "rounds": rounds},
+        reached={
+            "named cases": named,
+            **{f"on {surface}": each.passed for surface, each in ran.items()},
+            "requests": requests,
+            "rounds": rounds,
+        },
         failures=(
-            *(f"{each} — replay: pytest {' '.join(CORPUS)}" for each in corpus.failed),
+            *(
+                f"{line} — replay: pytest {' '.join(CORPORA[surface])}"
+                for surface, each in ran.items()
+                for line in each.failed
+            ),
             *(f"{each} — replay: python -m proof --only fuzz --seed {seed}" for each in broken),
         ),
     )

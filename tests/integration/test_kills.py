@@ -5,6 +5,7 @@ user's. The same cells find out two weaker hosts. `--kills N` kills so often in 
 `--histories FOLDER` keeps what happened, for the checker or for whoever wants to read it.
 """
 
+import glob
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -34,7 +35,8 @@ def make_rig(
     request: pytest.FixtureRequest,
 ) -> Callable[..., KillRig]:
     folder = request.config.getoption("--histories")
-    kept = folder and Path(folder) / f"{request.node.name}.jsonl"
+    tries = len(list(Path(folder).glob(f"{glob.escape(request.node.name)}*"))) if folder else 0
+    kept = folder and Path(folder) / f"{request.node.name}.{tries}.jsonl"
     return partial(KillRig, short_path, workplace, codex_server, stub_model, kept=kept)
 
 
